@@ -1,0 +1,40 @@
+"""What the transfer needs from a connection, and the only thing it knows of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """Takes what arrives. Called from the event loop; must not block."""
+
+    def control_received(self, message: bytes) -> None: ...
+
+    def data_received(self, message: bytes) -> None: ...
+
+    def channel_closed(self) -> None:
+        """The connection is over: the peer ended it, or it broke. Called once."""
+
+
+class Channel(Protocol):
+    """A pair of reliable message channels to one peer: "control" keeps the order of its messages, "data" does not."""
+
+    @property
+    def message_size(self) -> int:
+        """The size of a data message that the path likes best, in bytes, at most 262144."""
+
+    def attach(self, sink: Sink) -> None:
+        """From now on sink gets what arrives, first what came before."""
+
+    def send_control(self, message: bytes) -> None:
+        """Queue a message. Raises ConnectionLost when the connection is over."""
+
+    def send_data(self, message: bytes) -> None:
+        """Queue a message. Raises ConnectionLost when the connection is over."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes queued here and not yet taken by the network."""
+
+    async def drain(self, below: int) -> None:
+        """Wait until the backlog is at most below bytes. Raises ConnectionLost when the connection is over."""

@@ -1,0 +1,202 @@
+"""Settings of one run, and every limit and timeout in one place. Pure: who reads flags, files and the environment is cli.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from p2pcopy.errors import UsageError
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+class Relay(StrEnum):
+    """May a TURN relay carry the transfer?"""
+
+    AUTO = "auto"
+    ONLY = "only"
+    NEVER = "never"
+
+
+class Existing(StrEnum):
+    """What to do with a file whose name is already taken at the destination."""
+
+    ASK = "ask"
+    REFUSE = "refuse"
+    SKIP = "skip"
+    RENAME = "rename"
+    REPLACE = "replace"
+
+
+class Compress(StrEnum):
+    """When blocks are compressed with zstd."""
+
+    AUTO = "auto"
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+# Two independent operators, both open to the public and answering over UDP on the standard ports.
+DEFAULT_STUN: Final = ("stun:stun.l.google.com:19302", "stun:stun.cloudflare.com:3478")
+DEFAULT_WAIT_S: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class IceServer:
+    """A STUN or TURN server. url is a URI as in RFC 7064 and RFC 7065; the credential is for TURN only."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+
+    @property
+    def is_turn(self) -> bool:
+        return self.url.startswith(("turn:", "turns:"))
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """How this side looks for a path to the other."""
+
+    stun: tuple[IceServer, ...] = tuple(IceServer(url) for url in DEFAULT_STUN)
+    turn: tuple[IceServer, ...] = ()
+    relay: Relay = Relay.AUTO
+    wait_s: float = DEFAULT_WAIT_S
+
+
+@dataclass(frozen=True)
+class NetTimes:
+    """Times of the connection, in seconds. Constants in use; tests shorten them."""
+
+    gather_limit_s: float = 2.5
+    gather_grace_s: float = 1.0
+    relay_delay_s: float = 1.5
+    keepalive_s: float = 15.0
+    recheck_s: float = 0.3
+    handshake_s: float = 20.0
+    close_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class TransferLimits:
+    """Bounds of the protocol; docs/protocol.md repeats those that the peer has to know. Sizes in bytes, times in seconds."""
+
+    block_size: int = MIB
+    max_control_message: int = 256 * KIB
+    max_data_message: int = 256 * KIB
+    max_entries: int = 1_000_000
+    max_path_bytes: int = 4096
+    max_name_bytes: int = 255
+    max_depth: int = 128
+    max_open_files: int = 4096
+    max_bad_blocks: int = 3
+    first_window: int = 4 * MIB
+    max_window: int = 32 * MIB
+    ping_s: float = 3.0
+    silence_s: float = 14.0
+    hello_s: float = 14.0
+    goodbye_s: float = 5.0
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from "90", "90s", "15m", "1h30m", "2d". Raises UsageError for anything else, for zero and for more than 30 days."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    total, number = 0.0, ""
+    for character in text.strip().lower():
+        if character.isascii() and (character.isdigit() or character == "."):
+            number += character
+        elif character in units and number:
+            total += _number(number, text) * units[character]
+            number = ""
+        else:
+            raise _bad_duration(text)
+    if number:
+        total += _number(number, text)
+    if not 0 < total <= 30 * 86400:
+        raise _bad_duration(text)
+    return total
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "4096", "10k", "1.5M", "2GiB" (powers of 1024). Raises UsageError for anything else."""
+    body = text.strip().lower().removesuffix("b").removesuffix("i")
+    power = "kmgt".find(body[-1:]) + 1 if body and not body[-1].isdigit() else 0
+    digits = body[:-1] if power else body
+    if (
+        not digits
+        or not all(c.isascii() and (c.isdigit() or c == ".") for c in digits)
+        or digits.count(".") > 1
+        or digits == "."
+    ):
+        raise UsageError(f"{text!r} is not a size", "Write it like 500M, 2G or 1048576.")
+    return int(float(digits) * 1024**power)
+
+
+def _number(digits: str, text: str) -> float:
+    if digits.count(".") > 1 or digits == ".":
+        raise _bad_duration(text)
+    return float(digits)
+
+
+def _bad_duration(text: str) -> UsageError:
+    return UsageError(f"{text!r} is not a duration", "Write it like 90s, 15m, 1h or 1h30m, up to 30d.")
+
+
+def layered(
+    flag: Any, environment: Mapping[str, str], variable: str, table: Mapping[str, Any], key: str, default: Any
+) -> Any:
+    """One setting by precedence: flag, environment variable, config file, default. What is empty was not given."""
+    if flag:
+        return flag
+    if variable and environment.get(variable):
+        return environment[variable]
+    if key in table:
+        return table[key]
+    return default
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What the run tells whom, and where codes come from and go to (SRC and DEST: -, @FILE, fd:N)."""
+
+    answer: str | None = None
+    answer_to: str | None = None
+    qr: bool | None = None
+    qr_file: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class SendSettings:
+    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts."""
+
+    net: NetSettings
+    talk: Talk
+    paths: tuple[str, ...]
+    name: str | None = None
+    excludes: tuple[str, ...] = ()
+    follow_symlinks: bool = False
+    compress: Compress = Compress.AUTO
+    to: str | None = None
+
+
+@dataclass(frozen=True)
+class ReceiveSettings:
+    """One run of p2pcopy receive. code: of a sender that started, None when this side starts. output: a directory, or "-".
+
+    existing: None asks on a terminal and refuses elsewhere.
+    """
+
+    net: NetSettings
+    talk: Talk
+    code: str | None = None
+    output: str = "."
+    yes: bool = False
+    existing: Existing | None = None
+    max_bytes: int | None = None

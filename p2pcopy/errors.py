@@ -1,0 +1,160 @@
+"""One class per failure. Each carries what happened, what to do next, and the exit code (docs/exit-codes.md)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process returns; part of the contract with scripts."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    LOCAL = 3
+    CODE = 4
+    CONNECT = 5
+    LOST = 6
+    DECLINED = 7
+    INTEGRITY = 8
+    PEER = 9
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class P2PCopyError(Exception):
+    """A failure that the user is told about in one message and one hint, never as a traceback.
+
+    message: what happened, as a sentence without a final full stop.
+    hint: what to do next, as a sentence; empty when there is nothing to say.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+    name: ClassVar[str] = "internal"
+    resumable: ClassVar[bool] = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(P2PCopyError):
+    """The command line or a setting makes no sense."""
+
+    exit_code = ExitCode.USAGE
+    name = "usage"
+
+
+class LocalFileError(P2PCopyError):
+    """A file, directory or disk of one side could not be read or written."""
+
+    exit_code = ExitCode.LOCAL
+    name = "local"
+    resumable = True
+
+
+class CodeError(P2PCopyError):
+    """A code cannot be used. Subclasses say why."""
+
+    exit_code = ExitCode.CODE
+    name = "code"
+
+
+class CodeTypo(CodeError):
+    """The checksum does not match, or a character is not part of the alphabet."""
+
+    name = "code-typo"
+
+
+class CodeTruncated(CodeError):
+    """The code ends too early."""
+
+    name = "code-truncated"
+
+
+class CodeVersion(CodeError):
+    """The code was made by another version of the code format."""
+
+    name = "code-version"
+
+
+class CodeWrongKind(CodeError):
+    """An offer where an answer is expected, a sender's code given to a sender, and the like."""
+
+    name = "code-wrong-kind"
+
+
+class CodeForeignAnswer(CodeError):
+    """An answer to another offer."""
+
+    name = "code-foreign-answer"
+
+
+class CodeExpired(CodeError):
+    """The code's time is over."""
+
+    name = "code-expired"
+
+
+class NoConnection(P2PCopyError):
+    """The two sides did not find a path to each other in time."""
+
+    exit_code = ExitCode.CONNECT
+    name = "no-connection"
+
+
+class ConnectionLost(P2PCopyError):
+    """The connection ended before the transfer did."""
+
+    exit_code = ExitCode.LOST
+    name = "lost"
+    resumable = True
+
+
+class Declined(P2PCopyError):
+    """A person or a policy said no, here or on the other side."""
+
+    exit_code = ExitCode.DECLINED
+    name = "declined"
+
+
+class IntegrityError(P2PCopyError):
+    """Data arrived damaged, again and again, or the totals of both sides differ."""
+
+    exit_code = ExitCode.INTEGRITY
+    name = "integrity"
+
+
+class ProtocolError(P2PCopyError):
+    """The peer broke the protocol."""
+
+    exit_code = ExitCode.PEER
+    name = "protocol"
+
+
+class PeerVersionError(ProtocolError):
+    """The peer speaks another version of the protocol."""
+
+    name = "peer-version"
+
+
+class Interrupted(P2PCopyError):
+    """Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+    name = "interrupted"
+    resumable = True
+
+
+class Terminated(P2PCopyError):
+    """SIGTERM."""
+
+    exit_code = ExitCode.TERMINATED
+    name = "terminated"
+    resumable = True
+
+
+class InternalError(P2PCopyError):
+    """A defect of p2pcopy, or a library that does not behave as the tested ones do."""

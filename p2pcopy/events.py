@@ -1,0 +1,171 @@
+"""What a run tells: to people through the terminal, to programs as JSON lines. Pure data; numbers carry their unit in the name.
+
+Text that came from the peer or from a file name is unescaped here: every sink escapes for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class PathKind(StrEnum):
+    """How the two machines reach each other."""
+
+    LOCAL = "local"
+    DIRECT = "direct"
+    RELAYED = "relayed"
+
+
+class FileStatus(StrEnum):
+    """What became of one entry."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Path:
+    """The nominated candidate pair. Addresses as "ip:port" or "[ip]:port"; relay: the TURN server's URL, "" when none is ours."""
+
+    kind: PathKind
+    local: str
+    remote: str
+    local_type: str
+    remote_type: str
+    rtt_ms: float | None = None
+    relay: str = ""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A code of ours that the other side needs. kind: offer or answer."""
+
+    event: ClassVar[str] = "code"
+    kind: str
+    code: str
+    expires_in_s: float
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing to do but wait. what: for_answer (a code may still come), for_peer (the other side connects by itself)."""
+
+    event: ClassVar[str] = "waiting"
+    what: str
+    left_s: float
+
+
+@dataclass(frozen=True)
+class Connecting:
+    """The other side's code is known; checks are running."""
+
+    event: ClassVar[str] = "connecting"
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Connected:
+    event: ClassVar[str] = "connected"
+    path: Path
+
+
+@dataclass(frozen=True)
+class ManifestLine:
+    """One entry as shown. status: new, exists, skipped; bytes: None when not known beforehand."""
+
+    path: str
+    kind: str
+    bytes: int | None
+    status: str = "new"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that the sender offers. entries: the first ones; bytes: the sum of known sizes; streams: files of unknown size."""
+
+    event: ClassVar[str] = "manifest"
+    files: int
+    directories: int
+    links: int
+    bytes: int
+    streams: int
+    existing: int
+    destination: str
+    entries: tuple[ManifestLine, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something of the source is left out, or treated in a way that the user should know."""
+
+    event: ClassVar[str] = "note"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """The run goes on, but the user should know."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Verified and stored so far. bytes_total: None while it is not known; file: the one in work, with its own counts."""
+
+    event: ClassVar[str] = "progress"
+    bytes_done: int
+    bytes_total: int | None
+    files_done: int
+    files_total: int | None
+    file: str = ""
+    file_bytes_done: int = 0
+    file_bytes_total: int | None = None
+    rate_bytes_per_s: float = 0.0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """One entry is finished. saved_as: where it is, when that is not its own name; reason: why it was skipped or failed."""
+
+    event: ClassVar[str] = "file"
+    path: str
+    status: FileStatus
+    reason: str = ""
+    saved_as: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault."""
+
+    event: ClassVar[str] = "done"
+    ok: bool
+    files_done: int
+    files_skipped: int
+    files_failed: int
+    bytes_done: int
+    seconds: float
+    rate_bytes_per_s: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ends with a failure. error: P2PCopyError.name; resumable: the same two commands with fresh codes make sense."""
+
+    event: ClassVar[str] = "error"
+    error: str
+    message: str
+    hint: str
+    exit_code: int
+    resumable: bool
+
+
+Event = Code | Waiting | Connecting | Connected | Manifest | Note | Warned | Progress | File | Done | Failed
