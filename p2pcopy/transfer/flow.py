@@ -1,0 +1,92 @@
+"""Credit: how many bytes the sender may have under way, as a running total that only the receiver raises. Pure.
+
+aiortc delivers messages without back-pressure, so this is what bounds the memory of both sides. The window is sized from
+what the receiver's disk took within a round trip (after Dynamic Right-Sizing, Fisk and Feng 2001), not from what arrived:
+a slow disk never gets a large window.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from p2pcopy.errors import ProtocolError
+
+_EPOCH_MIN_S: Final = 0.05
+_HINT = "Use the same version of p2pcopy on both sides."
+
+
+class SendCredit:
+    """The sender's side. All numbers in bytes since the start."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self.spent = 0
+
+    @property
+    def available(self) -> int:
+        return self.limit - self.spent
+
+    def grant(self, limit: int) -> None:
+        """A new limit from the peer. Raises ProtocolError when it takes credit back."""
+        if limit < self.limit:
+            raise ProtocolError(f"the other side took credit back, from {self.limit} to {limit} bytes", _HINT)
+        self.limit = limit
+
+    def spend(self, size: int) -> None:
+        """Account for a message that goes out now; the caller has looked at available."""
+        if size > self.available:
+            raise ValueError(f"{size} bytes sent with a credit of {self.available}")
+        self.spent += size
+
+
+class ReceiveWindow:
+    """The receiver's side: counts what came and what was consumed, and says when to announce a new limit."""
+
+    def __init__(self, first_window: int, max_window: int) -> None:
+        self.window = first_window
+        self.limit = first_window
+        self.received = 0
+        self.consumed = 0
+        self._max_window = max_window
+        self._epoch_start: float | None = None
+        self._epoch_consumed = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that came and are not consumed yet."""
+        return self.received - self.consumed
+
+    def take(self, size: int) -> None:
+        """A credited message came. Raises ProtocolError when the peer had no credit for it."""
+        self.received += size
+        if self.received > self.limit:
+            raise ProtocolError(
+                f"the other side sent {self.received - self.limit} bytes more than it had credit for", _HINT
+            )
+
+    def consume(self, size: int, now: float, rtt_s: float) -> None:
+        """size bytes are on the disk or otherwise done with. rtt_s: the round-trip time of the path."""
+        if size > self.held:
+            raise ValueError(f"{size} bytes consumed, {self.held} held")
+        self.consumed += size
+        self._epoch_consumed += size
+        if self._epoch_start is None:
+            self._epoch_start = now
+        elif now - self._epoch_start >= max(rtt_s, _EPOCH_MIN_S):
+            self._resize(now, max(rtt_s, _EPOCH_MIN_S))
+
+    def _resize(self, now: float, epoch_s: float) -> None:
+        start = self._epoch_start if self._epoch_start is not None else now
+        per_epoch = self._epoch_consumed * epoch_s / (now - start)
+        if per_epoch > self.window / 2:
+            self.window = min(self._max_window, max(self.window, int(per_epoch * 2)))
+        self._epoch_start, self._epoch_consumed = now, 0
+
+    def announce(self, *, always: bool = False) -> int | None:
+        """The limit to tell the peer now, or None while the last one is still good for three quarters of the window."""
+        limit = self.consumed + self.window
+        due = limit - self.limit >= self.window // 4
+        if limit > self.limit and (due or always):
+            self.limit = limit
+            return limit
+        return None

@@ -1,0 +1,442 @@
+"""Receiving: names are checked and blocks are verified and stored in a thread, in order, one batch after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, assert_never
+
+from p2pcopy import events
+from p2pcopy.channel import Channel
+from p2pcopy.config import Existing, TransferLimits
+from p2pcopy.errors import ConnectionLost, Declined, LocalFileError
+from p2pcopy.transfer.blocks import unpack_block
+from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
+from p2pcopy.transfer.items import Clash, Outcome
+from p2pcopy.transfer.receiver import (
+    Abandon,
+    Commit,
+    FinishStore,
+    Listed,
+    ManifestComplete,
+    Receiver,
+    StoreBlock,
+)
+from p2pcopy.transfer.session import Session, Tell
+from p2pcopy.transfer.wire import Entry, Kind
+from p2pcopy.transfer.worker import Worker
+
+_SHOWN: Final = 1000
+_IDLE_S: Final = 0.2
+
+
+class Gate(Protocol):
+    """Lets names through, or raises a ProtocolError."""
+
+    def admit(self, entry: Entry) -> None: ...
+
+
+class Log(Protocol):
+    """The entries, in order."""
+
+    def append(self, entry: Entry, local: str = "") -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Entry, str]: ...
+
+
+class Store(Protocol):
+    """Where verified data goes; files/store.py says what each does. Called from one thread."""
+
+    def admit(self, index: int, entry: Entry) -> Clash | None: ...
+
+    def resolve(self, policy: Existing) -> None: ...
+
+    def refuses(self, index: int, entry: Entry) -> Outcome | None: ...
+
+    def free_bytes(self) -> int | None: ...
+
+    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None: ...
+
+    def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]: ...
+
+    def abandon(self, index: int) -> None: ...
+
+    def other(self, index: int, entry: Entry) -> list[Outcome]: ...
+
+    def flush(self) -> list[Outcome]: ...
+
+    def finish(self) -> list[Outcome]: ...
+
+    def interrupt(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the receiving user decided beforehand. existing: for names that are taken; max_bytes: None for no limit."""
+
+    given: bool
+    existing: Existing
+    max_bytes: int | None = None
+
+
+Ask = Callable[[events.Manifest], Awaitable[Existing]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """Entries start to stop are accepted under this policy: sort out what is refused, make directories and links."""
+
+    start: int
+    stop: int
+    policy: Existing
+    clashing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """Nothing more came for a while: make final what waits for company."""
+
+
+_Job = Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore | _Begin | _Flush
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    listed: Listed
+    clashes: tuple[tuple[int, Clash], ...]
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    job: _Begin
+    refused: tuple[Outcome, ...]
+    made: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    job: StoreBlock
+    path: str
+    failed: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Damaged:
+    job: StoreBlock
+
+
+_Done = _Checked | _Begun | _Stored | _Damaged | Outcome | ManifestComplete | FinishStore | Abandon
+
+
+class ReceiveSession(Session):
+    """One transfer, seen from the receiver. ask: shows the manifest and returns how to treat names that are taken,
+    or raises Declined; only used when consent was not given beforehand."""
+
+    machine: Receiver
+
+    def __init__(
+        self,
+        channel: Channel,
+        limits: TransferLimits,
+        tell: Tell,
+        *,
+        gate: Gate,
+        log: Log,
+        store: Store,
+        consent: Consent,
+        ask: Ask,
+        destination: str,
+        software: str,
+    ) -> None:
+        super().__init__(channel, limits, tell)
+        self.machine = Receiver(limits, software, self.now())
+        self.left_out = 0
+        self.confirmed = True
+        self._gate = gate
+        self._log = log
+        self._store = store
+        self._consent = consent
+        self._ask = ask
+        self._destination = destination
+        self._disk = Worker("store")
+        self._jobs: list[_Job] = []
+        self._more = asyncio.Event()
+        self._summary = _Summary(destination)
+        self._clashes: list[tuple[int, Clash]] = []
+        self._begun = 0
+        self._complete = asyncio.Event()
+        self._current = ""
+        self._progress: events.Progress | None = None
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+            self.machine.say_bye()
+            self.perform()
+            await self.linger(self.limits.goodbye_s / 5)
+        finally:
+            self._store.interrupt()
+            # What is under way in the thread must end before the store is closed.
+            await self._disk.run(lambda: None)
+            self._disk.close()
+
+    def work(self) -> list[Coroutine[None, None, None]]:
+        return [self._store_jobs(), self._decide()]
+
+    def perform(self) -> None:
+        while actions := self.machine.actions():
+            for action in actions:
+                match action:
+                    case SendControl():
+                        self.send_control(action.message)
+                    case Finished():
+                        self.end(None)
+                    case Ended():
+                        self.end(self._excuse(action.error))
+                    case _:
+                        self._add(action)
+
+    def connection_ended(self) -> None:
+        if self.machine.state is State.PARTING:
+            self._part_unconfirmed()
+        else:
+            super().connection_ended()
+
+    def _excuse(self, error: Exception) -> Exception | None:
+        """Everything is stored and said; only the answer is missing. The files are whole all the same."""
+        if isinstance(error, ConnectionLost) and self.machine.parted is not None:
+            self._part_unconfirmed()
+            return None
+        return error
+
+    def _part_unconfirmed(self) -> None:
+        self.confirmed = False
+        self.machine.state = State.OVER
+        self.tell(events.Warned("everything is saved, but the connection ended before the other side confirmed it"))
+        self.end(None)
+
+    def _add(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._more.set()
+
+    async def _store_jobs(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_S):
+                    await self._more.wait()
+            except TimeoutError:
+                self._jobs.append(_Flush())
+            jobs, self._jobs = self._jobs, []
+            self._more.clear()
+            for done in await self._disk.run(self._work, jobs):
+                self._take(done)
+            self.perform()
+            if isinstance(jobs[0], _Flush):
+                await self._more.wait()
+
+    # In the thread.
+
+    def _work(self, jobs: Sequence[_Job]) -> list[_Done]:
+        done: list[_Done] = []
+        for job in jobs:
+            match job:
+                case Listed():
+                    done.append(self._check(job))
+                case StoreBlock():
+                    done.append(self._store_block(job))
+                case Commit():
+                    done += self._store.whole(job.entry, self._log[job.entry][0], job.size)
+                case Abandon():
+                    self._store.abandon(job.entry)
+                    done.append(job)
+                case _Begin():
+                    done.append(self._begin(job))
+                case _Flush():
+                    done += self._store.flush()
+                case FinishStore():
+                    done += self._store.finish()
+                    done.append(job)
+                case ManifestComplete():
+                    done.append(job)
+                case _:
+                    assert_never(job)
+        return done
+
+    def _check(self, listed: Listed) -> _Checked:
+        clashes: list[tuple[int, Clash]] = []
+        for index, entry in enumerate(listed.entries, listed.first):
+            self._gate.admit(entry)
+            self._log.append(entry)
+            clash = self._store.admit(index, entry)
+            if clash is not None:
+                clashes.append((index, clash))
+        return _Checked(listed, tuple(clashes), self._store.free_bytes())
+
+    def _store_block(self, job: StoreBlock) -> _Done:
+        entry = self._log[job.block.entry][0]
+        data = unpack_block(job.block)
+        if data is None:
+            return _Damaged(job)
+        failed = self._store.write(job.block.entry, entry, job.offset, memoryview(data))
+        return _Stored(job, entry.path, failed)
+
+    def _begin(self, job: _Begin) -> _Begun:
+        self._store.resolve(job.policy)
+        refused: dict[int, Outcome] = {}
+        for index in job.clashing:
+            outcome = self._store.refuses(index, self._log[index][0])
+            if outcome is not None:
+                refused[index] = outcome
+        made: list[Outcome] = []
+        for index in range(job.start, job.stop):
+            entry = self._log[index][0]
+            if entry.kind is not Kind.FILE and index not in refused:
+                made += self._store.other(index, entry)
+        return _Begun(job, tuple(refused.values()), tuple(made))
+
+    # Back in the loop.
+
+    def _take(self, done: _Done) -> None:
+        now = self.now()
+        match done:
+            case _Checked():
+                self._summary.add(done.listed.entries, done.clashes, done.listed.first)
+                self._clashes += done.clashes
+                self._check_limits(done.free_bytes)
+                self.machine.listed(done.listed.cost, now)
+                if self._consent.given:
+                    self._accept(self._consent.existing)
+            case _Begun():
+                self._take_begun(done, now)
+            case _Stored():
+                self._current = done.path
+                if done.failed is not None:
+                    self._take_outcome(done.failed, now)
+                self.machine.stored(done.job.block, now)
+            case _Damaged():
+                self.machine.damaged(done.job.block, now)
+            case Outcome():
+                self._take_outcome(done, now)
+            case Abandon():
+                self.tell(events.File(self._log[done.entry][0].path, events.FileStatus.FAILED, done.reason))
+            case ManifestComplete():
+                self.left_out = done.left_out
+                self._complete.set()
+            case FinishStore():
+                self.machine.store_finished(now)
+            case _:
+                assert_never(done)
+
+    def _take_outcome(self, outcome: Outcome, now: float) -> None:
+        entry = self._log[outcome.index][0]
+        if outcome.ok:
+            self.machine.committed([outcome.index], now)
+        else:
+            self.machine.failed_here(outcome.index, outcome.reason, now)
+        if entry.kind is Kind.FILE or not outcome.ok:
+            self.tell(events.File(entry.path, outcome.status, outcome.reason, outcome.saved_as))
+
+    def _check_limits(self, free_bytes: int | None) -> None:
+        total = self._summary.bytes
+        if self._consent.max_bytes is not None and total > self._consent.max_bytes:
+            raise Declined(
+                f"the other side offers {total} bytes, more than the {self._consent.max_bytes} allowed here",
+                "Allow more with --max-size.",
+            )
+        if free_bytes is not None and total > free_bytes:
+            raise LocalFileError(
+                f"{self._destination} has {free_bytes} bytes free, {total} are needed",
+                "Free some space there, or choose another place with --output.",
+            )
+
+    async def _decide(self) -> None:
+        """Show the manifest when it is complete, ask unless consent was given, and let the sender go."""
+        await self._complete.wait()
+        manifest = self._summary.manifest()
+        self.tell(manifest)
+        if not self._consent.given:
+            self._accept(await self._ask(manifest))
+        elif not manifest.files + manifest.directories + manifest.links:
+            self._accept(self._consent.existing)
+        self.perform()
+
+    def _accept(self, policy: Existing) -> None:
+        """Raises Declined when names are taken and nobody has said what to do about it."""
+        if self._clashes and policy in (Existing.ASK, Existing.REFUSE):
+            reason = self._clashes[0][1].reason
+            raise Declined(
+                f"{len(self._clashes)} of the names are taken in {self._destination}: {reason}",
+                "Choose with --existing skip, rename or replace, or another place with --output.",
+            )
+        clashing = tuple(index for index, _ in self._clashes)
+        self._clashes.clear()
+        self._add(_Begin(self._begun, self._summary.entries, policy, clashing))
+        self._begun = self._summary.entries
+
+    def _take_begun(self, begun: _Begun, now: float) -> None:
+        skipped = [outcome.index for outcome in begun.refused if outcome.status is events.FileStatus.SKIPPED]
+        self.begin()
+        self.machine.accept(begun.job.stop, [(index, index + 1) for index in skipped], now)
+        for outcome in begun.refused:
+            if outcome.status is events.FileStatus.SKIPPED:
+                self.tell(events.File(self._log[outcome.index][0].path, outcome.status, outcome.reason))
+            else:
+                self._take_outcome(outcome, now)
+        for outcome in begun.made:
+            self._take_outcome(outcome, now)
+
+    def progress(self) -> None:
+        machine = self.machine
+        complete = self._complete.is_set()
+        progress = events.Progress(
+            bytes_done=machine.bytes_stored,
+            bytes_total=machine.accepted_bytes if complete and not self._summary.streams else None,
+            files_done=machine.files_done,
+            files_total=self._summary.files - machine.files_skipped if complete else None,
+            file=self._current,
+        )
+        if machine.accepted and progress != self._progress:
+            self._progress = progress
+            self.tell(progress)
+
+
+class _Summary:
+    """Counts the manifest as it comes, and keeps its first lines to be shown."""
+
+    def __init__(self, destination: str) -> None:
+        self.entries = self.files = self.directories = self.links = 0
+        self.bytes = self.streams = self.existing = 0
+        self._destination = destination
+        self._lines: list[events.ManifestLine] = []
+
+    def add(self, entries: Sequence[Entry], clashes: Sequence[tuple[int, Clash]], first: int) -> None:
+        taken = {index for index, _ in clashes}
+        self.existing += len(taken)
+        for index, entry in enumerate(entries, first):
+            self.entries += 1
+            match entry.kind:
+                case Kind.FILE:
+                    self.files += 1
+                    self.bytes += entry.size or 0
+                    self.streams += entry.size is None
+                case Kind.DIRECTORY:
+                    self.directories += 1
+                case Kind.LINK:
+                    self.links += 1
+            if len(self._lines) < _SHOWN:
+                status = "exists" if index in taken else "new"
+                self._lines.append(events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, status))
+
+    def manifest(self) -> events.Manifest:
+        return events.Manifest(
+            files=self.files,
+            directories=self.directories,
+            links=self.links,
+            bytes=self.bytes,
+            streams=self.streams,
+            existing=self.existing,
+            destination=self._destination,
+            entries=tuple(self._lines),
+        )

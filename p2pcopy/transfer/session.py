@@ -1,0 +1,166 @@
+"""The asyncio shell around a state machine: messages and time in, actions out, until the conversation is over."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from p2pcopy.channel import Channel
+from p2pcopy.config import TransferLimits
+from p2pcopy.errors import ConnectionLost, P2PCopyError
+from p2pcopy.events import Event
+from p2pcopy.transfer.conversation import State
+from p2pcopy.transfer.receiver import Receiver
+from p2pcopy.transfer.sender import Sender
+
+TICK_S: Final = 0.1
+Tell = Callable[[Event], None]
+
+
+class Session(ABC):
+    """Base of SendSession and ReceiveSession: carries messages between a channel and a machine.
+
+    Subclasses carry out the actions. A failure of any part ends the whole session, and the peer is told.
+    """
+
+    machine: Sender | Receiver
+
+    def __init__(self, channel: Channel, limits: TransferLimits, tell: Tell) -> None:
+        self.channel = channel
+        self.limits = limits
+        self.tell = tell
+        self._over = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._error: Exception | None = None
+        self._began: float | None = None
+        self._ended = 0.0
+
+    # Sink
+
+    def control_received(self, message: bytes) -> None:
+        self._step(lambda: self.machine.control_received(message, self.now()))
+
+    def data_received(self, message: bytes) -> None:
+        self._step(lambda: self.machine.data_received(message, self.now()))
+
+    def channel_closed(self) -> None:
+        self._gone.set()
+        if not self._over.is_set():
+            self.connection_ended()
+
+    # For the app
+
+    def stop(self, error: P2PCopyError) -> None:
+        """End the session with this error, and tell the peer; run() raises it."""
+        self._step(lambda: self.machine.fail(error))
+
+    async def run(self) -> None:
+        """Until both sides agree that everything is done. Raises the P2PCopyError that ended the session otherwise."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._guard(work)) for work in (self._tick(), *self.work())]
+            self.perform()
+            self.channel.attach(self)
+            await self._over.wait()
+            for task in tasks:
+                task.cancel()
+        if self._error is not None:
+            await self.linger(self.limits.goodbye_s / 5)
+            raise self._error
+
+    @property
+    def seconds(self) -> float:
+        """From the moment when the first entries were accepted to the end, or to now."""
+        if self._began is None:
+            return 0.0
+        return (self._ended or self.now()) - self._began
+
+    # For the subclasses
+
+    @abstractmethod
+    def work(self) -> list[Coroutine[None, None, None]]:
+        """What runs beside the messages."""
+
+    @abstractmethod
+    def perform(self) -> None:
+        """Carry out the machine's actions."""
+
+    @abstractmethod
+    def progress(self) -> None:
+        """Called at every tick."""
+
+    def begin(self) -> None:
+        """Entries were accepted."""
+        if self._began is None:
+            self._began = self.now()
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def send_control(self, message: bytes) -> None:
+        """Queue a message; when the connection is gone, channel_closed() has its say."""
+        try:
+            self.channel.send_control(message)
+        except ConnectionLost:
+            self.channel_closed()
+
+    def send_data(self, message: bytes) -> None:
+        try:
+            self.channel.send_data(message)
+        except ConnectionLost:
+            self.channel_closed()
+
+    def end(self, error: Exception | None) -> None:
+        """The conversation is over; the first reason counts."""
+        if not self._over.is_set():
+            self._error = error
+            self._ended = self.now()
+            self._over.set()
+
+    def connection_ended(self) -> None:
+        """The channel closed before the end."""
+        self.machine.state = State.OVER
+        self.end(
+            ConnectionLost(
+                "the connection to the other side ended before the transfer did",
+                "Run the same two commands again, with fresh codes.",
+            )
+        )
+
+    async def linger(self, seconds: float) -> None:
+        """Give the last message time to arrive: the peer closes the connection when it has it."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gone.wait()
+        except TimeoutError:
+            return
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._step(lambda: self.machine.tick(self.now()))
+            self.progress()
+
+    def _step(self, function: Callable[[], None]) -> None:
+        """Run in a callback of the channel, which must not see an exception: it ends the session instead."""
+        try:
+            function()
+            self.perform()
+        except P2PCopyError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a defect: run() raises it
+            self.end(error)
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except P2PCopyError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a defect: run() raises it
+            self.end(error)
+
+    def _fail(self, error: P2PCopyError) -> None:
+        self.machine.fail(error)
+        self.perform()
+        self.end(error)
