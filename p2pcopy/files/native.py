@@ -1,0 +1,107 @@
+"""What Linux can do for a file and Python does not offer. Elsewhere every call says that it did nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import sys
+from collections.abc import Callable
+from typing import Final, cast
+
+# fallocate(2), sync_file_range(2), renameat2(2)
+_FALLOC_FL_KEEP_SIZE: Final = 1
+_FALLOC_FL_PUNCH_HOLE: Final = 2
+_SYNC_FILE_RANGE_WRITE: Final = 2
+_SYNC_FILE_RANGE_WRITE_AND_WAIT: Final = 7
+_RENAME_NOREPLACE: Final = 1
+
+# statfs(2). On these, syncfs() is as good as an fsync() of every file; on FUSE and on network file systems it is not always.
+_LOCAL_FILE_SYSTEMS: Final = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630})
+
+_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM})
+
+_Call = Callable[..., int]
+
+
+def _load(name: str, *arguments: type) -> _Call | None:
+    # On a 32-bit system off_t may be 32 or 64 bits wide; nothing is lost there but speed.
+    on_linux = sys.platform == "linux" and ctypes.sizeof(ctypes.c_void_p) == 8
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None) if on_linux else None
+    if function is None:
+        return None
+    function.argtypes = arguments
+    function.restype = ctypes.c_int
+    return cast(_Call, function)
+
+
+_FD, _FLAGS, _OFFSET, _NAME = ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
+_fallocate = _load("fallocate", _FD, _FLAGS, _OFFSET, _OFFSET)
+_sync_file_range = _load("sync_file_range", _FD, _OFFSET, _OFFSET, ctypes.c_uint)
+_syncfs = _load("syncfs", _FD)
+_fstatfs = _load("fstatfs", _FD, ctypes.c_char_p)
+_renameat2 = _load("renameat2", _FD, _NAME, _FD, _NAME, ctypes.c_uint)
+
+
+def reserve(fd: int, size: int) -> bool:
+    """Give a file its size and the space for it. False where that cannot be done at once. Raises OSError (ENOSPC, EFBIG, …).
+
+    Not posix_fallocate(): glibc's writes to every block where the file system has no such operation.
+    """
+    return _done(_fallocate, fd, 0, 0, size)
+
+
+def punch_hole(fd: int, offset: int, length: int) -> bool:
+    """Make a range read as zeros and take no space. False where that cannot be done. Raises OSError."""
+    return _done(_fallocate, fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, offset, length)
+
+
+def start_writeback(fd: int, offset: int, length: int) -> bool:
+    """Have the kernel begin to write a range to the disk. False where that cannot be done. Raises OSError (EIO, ENOSPC)."""
+    return _done(_sync_file_range, fd, offset, length, _SYNC_FILE_RANGE_WRITE)
+
+
+def finish_writeback(fd: int, offset: int, length: int) -> bool:
+    """Wait until a range is written, then let the page cache drop it. False where that cannot be done. Raises OSError.
+
+    This is no sync: metadata and the disk's own cache are left out.
+    """
+    if not _done(_sync_file_range, fd, offset, length, _SYNC_FILE_RANGE_WRITE_AND_WAIT):
+        return False
+    if sys.platform == "linux":
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+    return True
+
+
+def can_sync_at_once(fd: int) -> bool:
+    """Whether sync_file_system() may stand for an fsync() of every file: syncfs reports write errors since Linux 5.8."""
+    if _syncfs is None or _fstatfs is None:
+        return False
+    major, minor = platform.release().split(".")[:2]
+    if (int(major), int("".join(filter(str.isdigit, minor)) or 0)) < (5, 8):
+        return False
+    answer = ctypes.create_string_buffer(256)
+    return _fstatfs(fd, answer) == 0 and ctypes.c_long.from_buffer(answer).value in _LOCAL_FILE_SYSTEMS
+
+
+def sync_file_system(fd: int) -> bool:
+    """Everything on the file system of fd is on the disk. False where that cannot be done. Raises OSError (EIO, ENOSPC)."""
+    return _done(_syncfs, fd)
+
+
+def rename_without_replacing(dir_fd: int, old: str, new: str) -> bool:
+    """Rename within a directory, atomically. False where that cannot be done. Raises FileExistsError and other OSError."""
+    return _done(_renameat2, dir_fd, os.fsencode(old), dir_fd, os.fsencode(new), _RENAME_NOREPLACE)
+
+
+def _done(call: _Call | None, *arguments: int | bytes) -> bool:
+    if call is None:
+        return False
+    while call(*arguments) != 0:
+        number = ctypes.get_errno()
+        if number in _UNSUPPORTED:
+            return False
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True

@@ -1,0 +1,245 @@
+"""Part files: where a file is put together, beside its final place, until it is whole and synced."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import sys
+from collections import deque
+from typing import Final
+
+from p2pcopy.config import KIB, MIB
+from p2pcopy.files import native
+from p2pcopy.files.dirs import Directory, split
+from p2pcopy.files.names import PART_SUFFIX
+
+if sys.platform != "win32":
+    import fcntl
+
+MAX_NAME_BYTES: Final = 255
+_SMALL: Final = 256 * KIB
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
+
+
+class PartFault(Exception):
+    """This one file cannot be stored. The text says why, as half a sentence."""
+
+
+class PartLocked(Exception):
+    """Another process is writing the part file of this name."""
+
+
+def part_name(name: str) -> str:
+    """The name beside NAME: .NAME.p2pcopy-part, or with a hash for NAME where that would be too long for a directory."""
+    plain = f".{name}{PART_SUFFIX}"
+    if len(os.fsencode(plain)) <= MAX_NAME_BYTES:
+        return plain
+    return f".{hashlib.blake2b(os.fsencode(name), digest_size=20).hexdigest()}{PART_SUFFIX}"
+
+
+class PartFile:
+    """A part file of ours: locked while it is open, and known by device and inode while it is not.
+
+    path: of the final file, below the root; parent and name are its two halves, part is the name meanwhile.
+    Methods raise OSError, and PartFault or PartLocked where the file at its name is not this one any more.
+    """
+
+    __slots__ = ("_device", "_fd", "_inode", "_mtime_ns", "_reserved", "name", "parent", "part", "path")
+
+    def __init__(self, directory: Directory, path: str, reserve: int) -> None:
+        """Create it; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
+        self.path = path
+        self.parent, self.name = split(path)
+        self.part = part_name(self.name)
+        self._reserved = False
+        self._mtime_ns = 0
+        self._fd: int | None = _create(directory, self.part)
+        status = os.fstat(self._fd)
+        self._device, self._inode = status.st_dev, status.st_ino
+        try:
+            _lock(self._fd, self.part)
+            self.check(directory)
+            if reserve:
+                self._reserved = native.reserve(self._fd, reserve)
+        except BaseException:
+            self.discard(directory)
+            raise
+
+    @property
+    def device(self) -> int:
+        """Of its file system."""
+        return self._device
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd is not None
+
+    @property
+    def open_fd(self) -> int:
+        """The descriptor. Raises ValueError while it is closed."""
+        if self._fd is None:
+            raise ValueError("the part file is closed")
+        return self._fd
+
+    def reopen(self, directory: Directory) -> None:
+        if self._fd is not None:
+            return
+        try:
+            fd = directory.open(self.part)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise PartFault("its part file was replaced by another program") from error
+        try:
+            if not self._is(os.fstat(fd)):
+                raise PartFault("its part file was replaced by another program")
+            _lock(fd, self.part)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def suspend(self) -> None:
+        """Close the descriptor, which gives up the lock; reopen() goes on."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        fd = self.open_fd
+        if self._reserved and is_zero(data) and native.punch_hole(fd, offset, len(data)):
+            return
+        _write_at(fd, offset, data)
+
+    def seal(self, size: int, mode: int, mtime_ns: int) -> None:
+        """All is written: cut it to size bytes, set mode and modification time."""
+        fd = self.open_fd
+        if os.fstat(fd).st_size != size:
+            os.ftruncate(fd, size)
+        if sys.platform != "win32":
+            os.fchmod(fd, mode)
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        self._mtime_ns = mtime_ns
+
+    def release(self, directory: Directory) -> None:
+        """Ready to be renamed. Windows renames closed files only, and sets the times of a file by its name."""
+        if sys.platform == "win32":
+            self.suspend()
+            directory.set_time(self.part, self._mtime_ns)
+
+    def check(self, directory: Directory) -> None:
+        """Raises PartFault unless the file at its name is this one."""
+        try:
+            status = directory.lstat(self.part)
+        except FileNotFoundError:
+            raise PartFault("its part file was removed by another program") from None
+        if not self._is(status):
+            raise PartFault("its part file was replaced by another program")
+
+    def discard(self, directory: Directory) -> None:
+        """Remove it. What is at its name and is not ours stays."""
+        self.suspend()
+        try:
+            self.check(directory)
+        except PartFault:
+            return
+        directory.remove(self.part)
+
+    def _is(self, status: os.stat_result) -> bool:
+        return (status.st_dev, status.st_ino) == (self._device, self._inode) and stat.S_ISREG(status.st_mode)
+
+
+class Writeback:
+    """Keeps the disk busy while data arrives: at most window bytes wait in the page cache, so that the last sync is short.
+
+    What has been written out also leaves the cache, so that a big file does not push everything else out of memory.
+    """
+
+    def __init__(self, window: int = 32 * MIB) -> None:
+        self._window = window
+        self._waiting: deque[tuple[PartFile, int, int]] = deque()
+        self._bytes = 0
+
+    def wrote(self, part: PartFile, offset: int, length: int) -> None:
+        if length < _SMALL or not native.start_writeback(part.open_fd, offset, length):
+            return
+        self._waiting.append((part, offset, length))
+        self._bytes += length
+        while self._bytes > self._window:
+            oldest, offset, length = self._waiting.popleft()
+            self._bytes -= length
+            if oldest.is_open:
+                native.finish_writeback(oldest.open_fd, offset, length)
+
+
+def is_zero(data: bytes | memoryview) -> bool:
+    """Nothing but zero bytes; quick for data that is not."""
+    return len(data) > 0 and data[0] == 0 and data[-1] == 0 and not bytes(data).strip(b"\0")
+
+
+def _create(directory: Directory, name: str) -> int:
+    try:
+        return directory.create(name)
+    except FileExistsError:
+        _remove_stale(directory, name)
+    try:
+        return directory.create(name)
+    except FileExistsError:
+        raise PartLocked(name) from None
+
+
+def _remove_stale(directory: Directory, name: str) -> None:
+    """Raises PartLocked when somebody is writing it, PartFault when it is nothing that we may have left."""
+    try:
+        fd = directory.open(name)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        # It had its final mode already.
+        fd = directory.open(name, read_only=True)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise PartFault(f"something that is no part file is at {name}") from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise PartFault(f"something that is no part file is at {name}")
+        _lock(fd, name)
+        if os.path.samestat(status, directory.lstat(name)):
+            if sys.platform == "win32":
+                os.close(fd)
+                fd = -1
+            directory.remove(name)
+    except FileNotFoundError:
+        return
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _lock(fd: int, name: str) -> None:
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise PartLocked(name) from None
+    except OSError as error:
+        # A network file system without locks is no reason to store nothing.
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _write_at(fd: int, offset: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        if sys.platform == "win32":
+            os.lseek(fd, offset, os.SEEK_SET)
+            written = os.write(fd, view)
+        else:
+            written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written

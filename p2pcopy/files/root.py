@@ -1,0 +1,102 @@
+"""The destination directory itself: made when it is missing, tried out, and taken away again when nothing came."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+
+from p2pcopy.errors import LocalFileError
+from p2pcopy.files import faults
+from p2pcopy.files.dirs import Directory
+from p2pcopy.files.names import display
+
+_ELSEWHERE = "Choose another place with --output."
+
+
+class Root:
+    """An open destination. path: of this side's user, so links in it are followed. Raises LocalFileError when it cannot be used."""
+
+    def __init__(self, path: str) -> None:
+        self.shown = display(path or os.curdir)
+        self._made: list[str] = []
+        try:
+            self.path = os.path.abspath(path or os.curdir)
+            self._make(self.path)
+            self.directory = Directory.at(self.path)
+        except OSError as error:
+            self._unmake()
+            raise self._unusable(error) from error
+        try:
+            self._try_out()
+        except OSError as error:
+            self.close()
+            raise self._unusable(error) from error
+
+    def free_bytes(self) -> int:
+        """What this user may still write on the disk of the destination."""
+        return shutil.disk_usage(self.path if self.directory.fd is None else self.directory.fd).free
+
+    def is_gone(self) -> bool:
+        """Removed since it was opened."""
+        return self.directory.fd is not None and self.directory.stat().st_nlink == 0
+
+    def sync(self) -> None:
+        """The directory's own name, if this run made it, is on the disk."""
+        for path in self._made:
+            above = Directory.at(os.path.dirname(path))
+            try:
+                above.sync()
+            finally:
+                above.close()
+
+    def close(self) -> None:
+        """Also removes what was made and is still empty."""
+        self.directory.close()
+        self._unmake()
+
+    def _make(self, path: str) -> None:
+        """Like os.makedirs(), and keeps a record, topmost first."""
+        if os.path.lexists(path):
+            return
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            above = os.path.dirname(path)
+            if above == path:
+                raise
+            self._make(above)
+            os.mkdir(path)
+        self._made.append(path)
+
+    def _unmake(self) -> None:
+        while self._made:
+            try:
+                os.rmdir(self._made.pop())
+            except OSError:
+                # Something is in it: it stays, and so does all above it.
+                self._made.clear()
+
+    def _try_out(self) -> None:
+        """Mode bits tell nothing to root, and little on a network file system: only writing shows whether one may."""
+        probe = f".p2pcopy-probe-{secrets.token_hex(8)}"
+        os.close(self.directory.create(probe))
+        self.directory.remove(probe)
+
+    def _unusable(self, error: OSError) -> LocalFileError:
+        if isinstance(error, NotADirectoryError):
+            return LocalFileError(f"{self._file_on_the_way()} is a file, not a directory", _ELSEWHERE)
+        if isinstance(error, FileNotFoundError):
+            return LocalFileError(f"{self.shown} is a link to nothing", _ELSEWHERE)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return LocalFileError(f"Nothing may be written in {self.shown}", _ELSEWHERE)
+        return faults.fatal(error, self.shown) or LocalFileError(
+            f"{self.shown} cannot be used: {faults.reason(error)}", _ELSEWHERE
+        )
+
+    def _file_on_the_way(self) -> str:
+        path = self.path
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        return display(path)

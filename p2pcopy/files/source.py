@@ -1,0 +1,302 @@
+"""Reading what was accepted: blocks, their hashes, and files that are not what they were."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, Final
+
+from blake3 import blake3
+from zstandard import ZstdCompressor
+
+from p2pcopy.config import MIB, Compress
+from p2pcopy.errors import ProtocolError
+from p2pcopy.files.entrylog import EntryLog
+from p2pcopy.transfer.items import Block, End, Fault
+from p2pcopy.transfer.wire import Entry, FaultReason, Kind
+
+KEPT_OF_STREAM: Final = 16 * MIB
+
+# Not every system has all of them; a file that was swapped for a link, a terminal or a pipe must neither be followed nor block.
+_OPEN_FLAGS: Final = os.O_RDONLY | sum(
+    getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+)
+_ZSTD_LEVEL: Final = 1
+_WORTHWHILE: Final = 0.95
+_PROBE_EVERY: Final = 16
+_SMALLEST_COMPRESSED: Final = 128
+_COMPRESSED_ALREADY: Final = re.compile(
+    r"""[.](7z|aac|apk|avif|br|bz2|cab|deb|docx|epub|flac|gif|gpg|gz|heic|jar|jpe?g|jxl|lz4|lzma|m4a|m4v|mkv|mov|mp3|mp4
+    |od[pst]|ogg|opus|pdf|png|pptx|rar|rpm|t[bgx]z2?|web[mp]|whl|xlsx|xz|zip|zst)\Z""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class _Gone(Exception):
+    """Reading this file stops here."""
+
+    def __init__(self, reason: FaultReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The file in work. read: gives at most that many bytes, none at the end; left: bytes to come, None for a stream."""
+
+    entry: Entry
+    read: Callable[[int], bytes]
+    descriptor: int | None
+    left: int | None
+    compress: bool
+    shrinks: bool = True
+    number: int = 0
+    size: int = 0
+
+
+class BlockReader:
+    """The blocks of all accepted files in the order of the log, each file read to the size in its entry and no further.
+
+    next() and close() belong to one thread; allow(), drop() and reread() may be called from any other meanwhile.
+    block_size: bytes. stdin: what entries without a size are read from; it is left open.
+    next() and reread() raise LocalFileError when the log cannot be read.
+    """
+
+    def __init__(self, log: EntryLog, *, block_size: int, compress: Compress, stdin: BinaryIO | None = None) -> None:
+        self._log = log
+        self._block_size = block_size
+        self._compress = compress
+        self._compressor = ZstdCompressor(level=_ZSTD_LEVEL)
+        self._stdin = stdin
+        self._lock = threading.Lock()
+        self._skipped = bytearray()
+        self._dropped: set[int] = set()
+        self._position = 0
+        self._reading: _Reading | None = None
+        self._digest = blake3()
+        self._kept: deque[tuple[int, int, bytes]] = deque(maxlen=max(1, KEPT_OF_STREAM // block_size))
+
+    def allow(self, upto: int, skips: Sequence[tuple[int, int]] = ()) -> None:
+        """Entries below upto may be read from now on, except the half-open ranges skips of them."""
+        with self._lock:
+            self._skipped.extend(bytes(max(0, upto - len(self._skipped))))
+            for start, stop in skips:
+                if not 0 <= start <= stop <= len(self._skipped):
+                    raise ValueError(f"entries {start} to {stop} are not below {len(self._skipped)}")
+                self._skipped[start:stop] = b"\1" * (stop - start)
+
+    def drop(self, entry: int) -> None:
+        """The receiver cannot store this file: unless its End is out, a Fault takes the place of what is not read yet."""
+        with self._lock:
+            if entry >= self._position:
+                self._dropped.add(entry)
+
+    def next(self) -> Block | End | Fault | None:
+        """The next item, read from the disk now; None while there is nothing more that may be read. Blocks on a slow stream."""
+        item: End | Fault
+        try:
+            reading = self._reading or self._start()
+            if reading is None:
+                return None
+            if self._is_dropped():
+                raise _Gone(FaultReason.DROPPED)
+            if raw := self._read_block(reading):
+                return self._block(reading, raw)
+            if reading.descriptor is not None:
+                _check_unchanged(reading.entry, reading.descriptor)
+        except _Gone as gone:
+            item = Fault(self._position, gone.reason)
+        else:
+            item = End(self._position, reading.size, reading.number, self._digest.digest())
+        self._stop()
+        return item
+
+    def reread(self, entry: int, number: int) -> Block | Fault:
+        """A block that next() has given out, once more, for a peer that got it damaged. Never compressed.
+
+        Of a stream only the last 16 MiB can be had again. Raises ProtocolError for a block that there is not.
+        """
+        item, local = self._log[entry] if 0 <= entry < len(self._log) else (None, "")
+        if item is None or item.kind is not Kind.FILE or number < 0:
+            raise _no_such_block()
+        try:
+            raw = self._kept_block(entry, number) if item.size is None else self._block_again(item, local, number)
+        except _Gone as gone:
+            return Fault(entry, gone.reason)
+        return Block(entry, number, len(raw), raw, blake3(raw).digest(), compressed=False)
+
+    def close(self) -> None:
+        """Give up the file in work. May be called twice."""
+        if self._reading is not None:
+            self._stop()
+
+    def _start(self) -> _Reading | None:
+        """Open the next file that may be read; _position is its index from here to _stop()."""
+        while self._find_allowed():
+            entry, local = self._log[self._position]
+            if entry.kind is Kind.FILE:
+                self._reading = self._open(entry, local)
+                self._digest = blake3()
+                return self._reading
+            self._stop()
+        return None
+
+    def _find_allowed(self) -> bool:
+        with self._lock:
+            index = self._skipped.find(0, self._position)
+            self._position = len(self._skipped) if index < 0 else index
+            return index >= 0
+
+    def _is_dropped(self) -> bool:
+        with self._lock:
+            return self._position in self._dropped
+
+    def _stop(self) -> None:
+        """Done with the entry at _position."""
+        if self._reading is not None and self._reading.descriptor is not None:
+            os.close(self._reading.descriptor)
+        self._reading = None
+        with self._lock:
+            self._dropped.discard(self._position)
+            self._position += 1
+
+    def _open(self, entry: Entry, local: str) -> _Reading:
+        compress = self._compress is Compress.ALWAYS or (
+            self._compress is Compress.AUTO and not _COMPRESSED_ALREADY.search(entry.path)
+        )
+        if entry.size is None:
+            if self._stdin is None:
+                raise _Gone(FaultReason.UNREADABLE)
+            return _Reading(entry, _patient(self._stdin), None, None, compress)
+        descriptor = _open_unchanged(entry, local)
+        if entry.size > self._block_size and sys.platform == "linux":
+            with suppress(OSError):  # advice, which a file system need not take
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, compress)
+
+    def _read_block(self, reading: _Reading) -> bytes:
+        """The next block, b"" at the end."""
+        wanted = self._block_size if reading.left is None else min(self._block_size, reading.left)
+        raw = _read(reading.read, wanted)
+        if reading.left is not None:
+            if len(raw) < wanted:
+                raise _Gone(FaultReason.CHANGED)
+            reading.left -= wanted
+            return raw
+        if len(raw) < wanted:
+            reading.left = 0
+        with self._lock:
+            self._kept.append((self._position, reading.number, raw))
+        return raw
+
+    def _block(self, reading: _Reading, raw: bytes) -> Block:
+        digest = blake3(raw).digest()
+        self._digest.update(digest)
+        body = self._compressed(reading, raw)
+        block = Block(self._position, reading.number, len(raw), body or raw, digest, compressed=body is not None)
+        reading.number += 1
+        reading.size += len(raw)
+        return block
+
+    def _compressed(self, reading: _Reading, raw: bytes) -> bytes | None:
+        """One zstd frame, None where it does not pay. Once it does not, AUTO tries again with every 16th block only."""
+        always = self._compress is Compress.ALWAYS
+        if not reading.compress or len(raw) < _SMALLEST_COMPRESSED:
+            return None
+        if not (reading.shrinks or always or reading.number % _PROBE_EVERY == 0):
+            return None
+        body = self._compressor.compress(raw)
+        reading.shrinks = len(body) < len(raw) * (1.0 if always else _WORTHWHILE)
+        return body if reading.shrinks else None
+
+    def _kept_block(self, entry: int, number: int) -> bytes:
+        with self._lock:
+            for kept_entry, kept_number, raw in self._kept:
+                if (kept_entry, kept_number) == (entry, number):
+                    return raw
+        raise _Gone(FaultReason.UNREADABLE)
+
+    def _block_again(self, entry: Entry, local: str, number: int) -> bytes:
+        start = number * self._block_size
+        wanted = min(self._block_size, (entry.size or 0) - start)
+        if wanted <= 0:
+            raise _no_such_block()
+        descriptor = _open_unchanged(entry, local)
+        try:
+            os.lseek(descriptor, start, os.SEEK_SET)
+            raw = _read(partial(os.read, descriptor), wanted)
+            _check_unchanged(entry, descriptor)
+        finally:
+            os.close(descriptor)
+        if len(raw) < wanted:
+            raise _Gone(FaultReason.CHANGED)
+        return raw
+
+
+def _open_unchanged(entry: Entry, local: str) -> int:
+    """A descriptor of the file that the entry was made from, and of no other."""
+    try:
+        descriptor = os.open(local, _OPEN_FLAGS)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _Gone(FaultReason.VANISHED) from error
+    except OSError as error:
+        # O_NOFOLLOW has another error on every system: look what is there.
+        raise _Gone(FaultReason.CHANGED if os.path.islink(local) else FaultReason.UNREADABLE) from error
+    try:
+        _check_unchanged(entry, descriptor)
+    except _Gone:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_unchanged(entry: Entry, descriptor: int) -> None:
+    """Raises _Gone unless this is a file of the entry's size and modification time."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError as error:
+        raise _Gone(FaultReason.UNREADABLE) from error
+    same = (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns)
+    if not (same and stat.S_ISREG(status.st_mode)):
+        raise _Gone(FaultReason.CHANGED)
+
+
+def _read(read: Callable[[int], bytes], wanted: int) -> bytes:
+    """Exactly wanted bytes, fewer only at the end. Without a copy where the system gives all at once."""
+    parts: list[bytes] = []
+    while wanted:
+        try:
+            part = read(wanted)
+        except (OSError, ValueError) as error:  # ValueError: a stream that was closed
+            raise _Gone(FaultReason.UNREADABLE) from error
+        if not part:
+            break
+        parts.append(part)
+        wanted -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _patient(stream: BinaryIO) -> Callable[[int], bytes]:
+    """stream.read() that waits also when somebody has made the descriptor non-blocking."""
+    give: Callable[[int], bytes | None] = stream.read
+
+    def read(size: int) -> bytes:
+        while (part := give(size)) is None:
+            select.select([stream], [], [])
+        return part
+
+    return read
+
+
+def _no_such_block() -> ProtocolError:
+    hint = "Use the same version of p2pcopy on both sides."
+    return ProtocolError("the other side asks again for a block that there is not", hint)

@@ -1,0 +1,49 @@
+"""Where received files go: the contract between a session and its destination, which is a directory or a stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from p2pcopy.transfer.items import Clash, Obstacle, Outcome
+from p2pcopy.transfer.wire import Entry
+
+__all__ = ["Clash", "Obstacle", "Outcome", "Store"]
+
+
+class Store(Protocol):
+    """What the session needs of a destination. Synchronous, driven by one thread; it gets verified data only.
+
+    Every method raises LocalFileError when the destination as a whole fails (full, read-only, broken): the transfer is over then
+    and close() cleans up. What concerns one entry only becomes its Outcome.
+    """
+
+    def admit(self, index: int, entry: Entry) -> Clash | None:
+        """Once for every entry before consent, parents before children. Changes nothing."""
+
+    def refuses(self, index: int, entry: Entry) -> Outcome | None:
+        """After the policy is known: the outcome of an entry that will not be stored, so that its data need not be sent."""
+
+    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
+        """Store a block; blocks come in any order. An Outcome when the file has failed now: what comes for it later is ignored."""
+
+    def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]:
+        """All size bytes were written (an empty file got no write()). Queues the commit. The outcomes of commits that happened now;
+        for a file that has failed before, that one (again, if write() told it)."""
+
+    def abandon(self, index: int) -> None:
+        """Forget a file that will not become whole: its part file is removed. No outcome."""
+
+    def other(self, index: int, entry: Entry) -> list[Outcome]:
+        """A directory is made now, a link at the end. The outcomes that are known now; the others come from finish()."""
+
+    def flush(self) -> list[Outcome]:
+        """Commit all that is queued. To be called when no more work is waiting: the store has no clock of its own."""
+
+    def finish(self) -> list[Outcome]:
+        """flush(), then the links, then modes and times of directories, deepest first; all synced."""
+
+    def interrupt(self) -> None:
+        """From any thread: a write() that waits for a slow reader ends, with Interrupted."""
+
+    def close(self) -> None:
+        """Remove part files of everything not committed, close descriptors. Idempotent."""
