@@ -1,0 +1,81 @@
+"""aiortc's SCTP association with bounds against a hostile peer, and with a backlog that can be waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from aiortc import RTCDtlsTransport, RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import (
+    USERDATA_MAX_LENGTH,
+    WEBRTC_BINARY,
+    WEBRTC_BINARY_EMPTY,
+    WEBRTC_STRING,
+    WEBRTC_STRING_EMPTY,
+    Chunk,
+    DataChunk,
+    SackChunk,
+)
+
+MAX_MESSAGE: Final = 256 * 1024
+PORT: Final = 5000
+MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 MB
+
+
+class BoundedSctpTransport(RTCSctpTransport):
+    """on_message: stream, message; on_progress: the backlog may have become smaller.
+
+    Text arrives as its UTF-8 bytes. A peer that opens other channels, sends messages above MAX_MESSAGE, or never
+    completes them, ends the association.
+    """
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        super().__init__(transport, PORT)
+        self.on_message: Callable[[int, bytes], None] = lambda stream, message: None
+        self.on_progress: Callable[[], None] = lambda: None
+
+    async def begin(self) -> None:
+        await self.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE), PORT)
+
+    def lost(self) -> None:
+        """What is below is gone: close the association and its channels without telling the peer."""
+        self._set_state(self.State.CLOSED)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have left the channels' queues and wait for the congestion window, up to a message too many."""
+        return len(self._outbound_queue) * USERDATA_MAX_LENGTH
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that the peer has not confirmed yet."""
+        return self.unsent + len(self._sent_queue) * USERDATA_MAX_LENGTH
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        try:
+            await super()._send_chunk(chunk)
+        except ConnectionError:
+            return  # timers still run when DTLS has just gone; lost() follows
+
+    async def _data_channel_flush(self) -> None:
+        await super()._data_channel_flush()
+        self.on_progress()
+
+    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
+        await super()._receive_sack_chunk(chunk)
+        self.on_progress()
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        fragments = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if chunk.stream_id not in self._data_channels or not chunk.user_data or fragments >= MAX_FRAGMENTS:
+            await self.stop()
+            return
+        await super()._receive_data_chunk(chunk)
+
+    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        if len(data) > MAX_MESSAGE:
+            await self.stop()
+        elif pp_id in (WEBRTC_BINARY, WEBRTC_STRING):
+            self.on_message(stream_id, data)
+        elif pp_id in (WEBRTC_BINARY_EMPTY, WEBRTC_STRING_EMPTY):
+            self.on_message(stream_id, b"")
