@@ -1,0 +1,181 @@
+"""Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
+
+Each line begins with its kind: code, waiting, connecting, connected, manifest, entry, note, warning, progress, done, renamed,
+skipped, failed, incomplete, path, error, hint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TextIO, assert_never
+
+from p2pcopy import events
+from p2pcopy.files.names import display
+from p2pcopy.ui import format as fmt
+from p2pcopy.ui import outline, wording
+from p2pcopy.ui.reporter import Closing, CodeSink, Role
+from p2pcopy.ui.screen import Out
+from p2pcopy.ui.tally import SHOWN, Tally
+
+PROGRESS_S: Final = 5.0
+WAITING_S: Final = 300.0
+_BETWEEN: Final = "<->"
+_ARROW: Final = "->"
+
+
+class Plain(Closing):
+    """One line for a milestone, one every 5 s while data moves, one every 5 min while waiting."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        code_to: CodeSink | None,
+        *,
+        role: Role,
+        verbose: bool = False,
+        progress: bool = True,
+        qr: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = Out(stream)
+        self._code_to = code_to
+        self._role = role
+        self._verbose = verbose
+        self._show_progress = progress
+        self._qr = qr
+        self._clock = clock
+        self._meter = fmt.RateMeter()
+        self._tally = Tally()
+        self._notes = 0
+        self._progress_due: float | None = None
+        self._waiting_for = ""
+        self._waiting_due = 0.0
+        self._asking = False
+
+    def tell(self, event: events.Event) -> None:
+        match event:
+            case events.Progress():
+                self._progress(event)
+            case events.File():
+                self._file(event)
+            case events.Waiting():
+                self._wait(event)
+            case events.Code():
+                self._code(event)
+            case events.Connecting():
+                self._say("connecting", fmt.count(event.candidates, "address", "addresses") + " to try")
+            case events.Connected():
+                self._say("connected", wording.path_line(event.path, _BETWEEN))
+            case events.Manifest():
+                self._manifest(event)
+            case events.Note():
+                self._note(event)
+            case events.Warned():
+                self._say("warning", wording.sentence(event.message))
+            case events.Done():
+                self._done(event)
+            case events.Failed():
+                if self._asking:
+                    self._out.write("\n")
+                _say_failure(self._out, event)
+            case _:
+                assert_never(event)
+
+    def ask(self, question: str) -> None:
+        self._out.write(question)
+        self._asking = True
+
+    def entered(self) -> None:
+        self._asking = False
+
+    def close(self) -> None:
+        """Nothing was changed."""
+
+    def _code(self, event: events.Code) -> None:
+        where = wording.other_command(self._role) if event.kind == "offer" else "paste it on the other machine"
+        self._say("code", f"{event.kind} for the other machine ({where}), good for {fmt.left(event.expires_in_s)}")
+        if self._qr:
+            self._say("note", "QR code left out: it needs a terminal with colours (or --qr-file)")
+        if self._code_to is not None:
+            self._code_to(event.code)
+
+    def _wait(self, event: events.Waiting) -> None:
+        now = self._clock()
+        if event.what == self._waiting_for and (now < self._waiting_due or not self._show_progress):
+            return
+        self._waiting_for, self._waiting_due = event.what, now + WAITING_S
+        what = "the other side, or its answer code" if event.what == "for_answer" else "the other side"
+        self._say("waiting", f"for {what}, {fmt.left(event.left_s)} left")
+
+    def _manifest(self, event: events.Manifest) -> None:
+        if self._role == "receive" or self._verbose:
+            for row in outline.outline(event, None if self._verbose else outline.ROWS):
+                self._say("entry", f"{'  ' * row.depth}{row.name}{'  ' if row.detail else ''}{row.detail}")
+        self._say("manifest", wording.totals(event))
+
+    def _note(self, event: events.Note) -> None:
+        self._notes += 1
+        if self._verbose or self._notes <= SHOWN:
+            self._say("note", f"{display(event.path)}: {wording.sentence(event.reason)}")
+        elif self._notes == SHOWN + 1:
+            self._say("note", "there are more notes; --verbose shows them all")
+
+    def _file(self, event: events.File) -> None:
+        if self._tally.add(event) or self._verbose:
+            self._say(wording.status_word(event), wording.file_line(event, _ARROW))
+        elif self._tally.is_first_beyond(event):
+            self._say(wording.status_word(event), "there are more; they are only counted (--verbose shows them all)")
+
+    def _progress(self, event: events.Progress) -> None:
+        now = self._clock()
+        progress = fmt.rated(event, self._meter, now)
+        if self._progress_due is None:
+            self._progress_due = now + PROGRESS_S
+        if not self._show_progress or now < self._progress_due:
+            return
+        self._progress_due = now + PROGRESS_S
+        self._say("progress", wording.progress(progress))
+
+    def _done(self, event: events.Done) -> None:
+        self._say("done" if event.ok else "incomplete", wording.outcome(event, self._role))
+        if out := wording.left_out(event):
+            self._say("left out", out)
+        self._say("path", wording.path_line(event.path, _BETWEEN))
+
+    def _say(self, kind: str, text: str) -> None:
+        self._out.write(f"{kind}: {text}\n")
+
+
+class Quiet(Closing):
+    """Errors only, and questions, since somebody has to answer them."""
+
+    def __init__(self, stream: TextIO, code_to: CodeSink | None) -> None:
+        self._out = Out(stream)
+        self._code_to = code_to
+
+    def tell(self, event: events.Event) -> None:
+        match event:
+            case events.Code() if self._code_to is not None:
+                self._code_to(event.code)
+            case events.File(status=events.FileStatus.FAILED):
+                self._out.write(f"failed: {wording.file_line(event, _ARROW)}\n")
+            case events.Failed():
+                _say_failure(self._out, event)
+            case _:
+                return
+
+    def ask(self, question: str) -> None:
+        self._out.write(question)
+
+    def entered(self) -> None:
+        """The answer stands on the question's row."""
+
+    def close(self) -> None:
+        """Nothing was changed."""
+
+
+def _say_failure(out: Out, event: events.Failed) -> None:
+    out.write(f"error: {wording.sentence(event.message)}\n")
+    if event.hint:
+        out.write(f"hint: {wording.sentence(event.hint)}\n")

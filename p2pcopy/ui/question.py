@@ -1,0 +1,45 @@
+"""The questions that a receiver is asked, and what an answer means. Pure; reading the line is the app's job."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from p2pcopy import events
+from p2pcopy.config import Existing
+from p2pcopy.files.names import display
+from p2pcopy.ui import wording
+from p2pcopy.ui.format import count
+
+_EXISTING: dict[str, Existing | Literal["cancel"]] = {
+    "": "cancel",
+    "c": "cancel",
+    "cancel": "cancel",
+    "s": Existing.SKIP,
+    "skip": Existing.SKIP,
+    "n": Existing.RENAME,
+    "rename": Existing.RENAME,
+    "p": Existing.REPLACE,
+    "replace": Existing.REPLACE,
+}
+
+
+def save_question(manifest: events.Manifest) -> str:
+    """ "Save 12 files (285.0 MiB) into DIR? [y/N] "."""
+    into = f" into {display(manifest.destination)}" if manifest.destination else ""
+    return f"Save {wording.contents(manifest)}{into}? [y/N] "
+
+
+def parse_yes_no(text: str) -> bool | None:
+    """Nothing but Enter means no; None: neither yes nor no, so ask again."""
+    return {"y": True, "yes": True, "": False, "n": False, "no": False}.get(text.strip().lower())
+
+
+def existing_question(number: int) -> str:
+    """Asked when number entries of the manifest have names that are taken."""
+    verb = "exists" if number == 1 else "exist"
+    return f"{count(number, 'file')} {verb} already: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
+
+
+def parse_existing(text: str) -> Existing | Literal["cancel"] | None:
+    """The choice, by its letter or its word. Nothing but Enter cancels; "r" alone could be two things, so it is None: ask again."""
+    return _EXISTING.get(text.strip().lower())

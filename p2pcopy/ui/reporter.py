@@ -1,0 +1,110 @@
+"""Who tells the user what happens: the interface that the app talks to, and the choice of the one that fits the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Literal, Protocol, Self, TextIO
+
+from p2pcopy import events
+
+Role = Literal["send", "receive"]
+CodeSink = Callable[[str], None]
+
+
+class Reporter(Protocol):
+    """Takes the events of one run. Never blocks longer than a write to its stream takes; draws only when called.
+
+    Also a context manager that closes itself.
+    """
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event. The display stands still between events: tell Waiting and Progress about once a second at least.
+
+        Raises LocalFileError once when standard output is closed (JSON lines only); a lost terminal is no error.
+        """
+
+    def ask(self, question: str) -> None:
+        """Show a question on standard error and leave the cursor behind it; the app reads the answer."""
+
+    def entered(self) -> None:
+        """The user has ended a line with Enter, so the cursor stands at the start of the next row. For terminals only."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found. May be called again."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """The context manager half of a reporter."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_reporter(
+    *,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    progress: bool,
+    qr: bool | None,
+    role: Role,
+    code_to: CodeSink | None,
+    stderr: TextIO,
+    stdout: TextIO,
+    color: bool | None,
+    prompts: bool = True,
+    environment: Mapping[str, str] = os.environ,
+) -> Reporter:
+    """The reporter for a run: JSON lines on stdout, errors only, a live terminal, or plain lines on stderr.
+
+    code_to writes one code as a line of its own and flushes; every reporter calls it exactly once for each Code event, at
+    the moment when the screen is ready for it. None: the code travels by another road.
+    qr: None draws the offer when codes go to a terminal where it fits; True also when it has to scroll, and answers too.
+    color: None means yes unless NO_COLOR is set. prompts: a person can type here (standard input is a terminal).
+    """
+    if json:
+        from p2pcopy.ui.jsonlines import JsonLines
+
+        return JsonLines(stdout, stderr, code_to)
+    if quiet:
+        from p2pcopy.ui.plain import Quiet
+
+        return Quiet(stderr, code_to)
+    if stderr.isatty() and environment.get("TERM") not in ("dumb", "unknown") and _understands_escapes():
+        from p2pcopy.ui.terminal import Look, Terminal
+
+        look = Look(
+            verbose=verbose,
+            progress=progress,
+            qr=qr,
+            role=role,
+            color=not environment.get("NO_COLOR") if color is None else color,
+            prompts=prompts,
+            codes_shown=code_to is not None and stdout.isatty(),
+        )
+        return Terminal(stderr, code_to, look)
+    from p2pcopy.ui.plain import Plain
+
+    return Plain(stderr, code_to, role=role, verbose=verbose, progress=progress, qr=qr)
+
+
+def _understands_escapes() -> bool:
+    from p2pcopy.ui.terminal import understands_escapes
+
+    return understands_escapes()

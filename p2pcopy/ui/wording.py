@@ -1,0 +1,113 @@
+"""Sentences that the terminal and the plain lines share. Pure; text from outside is escaped here."""
+
+from __future__ import annotations
+
+from p2pcopy import events
+from p2pcopy.files.names import display
+from p2pcopy.ui.format import count, duration, left, percent, rate, size
+from p2pcopy.ui.reporter import Role
+
+
+def contents(manifest: events.Manifest) -> str:
+    """ "12 files (285.0 MiB)", "2 directories", "1 file (size unknown)"."""
+    if not manifest.files and (manifest.directories or manifest.links):
+        return and_also(manifest)
+    known = size(manifest.bytes)
+    if not manifest.streams:
+        amount = known
+    elif manifest.streams == manifest.files:
+        amount = "size unknown"
+    else:
+        amount = f"{known} and {count(manifest.streams, 'file')} of unknown size"
+    return f"{count(manifest.files, 'file')} ({amount})"
+
+
+def and_also(manifest: events.Manifest) -> str:
+    """Directories and links of a manifest: "3 directories, 1 link"; empty when there are none."""
+    directories = [count(manifest.directories, "directory", "directories")] if manifest.directories else []
+    links = [count(manifest.links, "link")] if manifest.links else []
+    return ", ".join(directories + links)
+
+
+def totals(manifest: events.Manifest) -> str:
+    """ "12 files (285.0 MiB), 3 directories, 2 of them here already"."""
+    parts = [contents(manifest)]
+    if manifest.files and (more := and_also(manifest)):
+        parts.append(more)
+    if manifest.existing:
+        parts.append(f"{manifest.existing:,} of them here already")
+    return ", ".join(parts)
+
+
+def progress(now: events.Progress) -> str:
+    """ "42%, 120.0 MiB of 285.0 MiB, 12 of 40 files, 23.1 MiB/s, 7 s left, now tree/a.txt"."""
+    done, total = now.bytes_done, now.bytes_total
+    parts = [size(done)] if total is None else [percent(done, total), f"{size(done)} of {size(total)}"]
+    parts.append(files_done(now))
+    parts.append(rate(now.rate_bytes_per_s))
+    if now.eta_s is not None:
+        parts.append(f"{left(now.eta_s)} left")
+    if now.file:
+        parts.append(f"now {display(now.file)}")
+    return ", ".join(parts)
+
+
+def files_done(now: events.Progress) -> str:
+    """ "12 of 40 files", "12 files" while the number is not known."""
+    if now.files_total is None:
+        return count(now.files_done, "file")
+    return f"{now.files_done:,} of {count(now.files_total, 'file')}"
+
+
+def path_kind(path: events.Path) -> str:
+    """How direct a path is: "direct, local network", "direct, through NAT", "direct", "relayed"."""
+    if path.kind is events.PathKind.RELAYED:
+        return "relayed"
+    if path.kind is events.PathKind.LOCAL:
+        return "direct, local network"
+    return "direct, through NAT" if "srflx" in (path.local_type, path.remote_type) else "direct"
+
+
+def path_line(path: events.Path, between: str) -> str:
+    """ "direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms"; between: the arrow."""
+    kind = path_kind(path)
+    if path.kind is events.PathKind.RELAYED:
+        kind += f" by {display(path.relay)}," if path.relay else " by the other side's server,"
+    time = "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
+    return f"{kind} {display(path.local)} {between} {display(path.remote)}{time}"
+
+
+def other_command(role: Role) -> str:
+    """What starts the other side, where CODE stands for the offer shown here."""
+    return "p2pcopy receive CODE" if role == "send" else "p2pcopy send --to CODE PATH..."
+
+
+def outcome(done: events.Done, role: Role) -> str:
+    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s)"."""
+    verb = "Sent" if role == "send" else "Received"
+    time = f"{duration(done.seconds)} ({rate(done.rate_bytes_per_s)})"
+    return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}"
+
+
+def left_out(done: events.Done) -> str:
+    """ "1 failed, 2 skipped"; empty when all went through."""
+    parts = [f"{done.files_failed:,} failed"] if done.files_failed else []
+    parts += [f"{done.files_skipped:,} skipped"] if done.files_skipped else []
+    return ", ".join(parts)
+
+
+def status_word(file: events.File) -> str:
+    """ "done", "renamed", "skipped", "failed"."""
+    return "renamed" if file.status is events.FileStatus.DONE and file.saved_as else file.status.value
+
+
+def file_line(file: events.File, arrow: str) -> str:
+    """ "tree/a.txt: no space left", "a.txt -> a (1).txt"."""
+    saved_as = f" {arrow} {display(file.saved_as)}" if file.saved_as else ""
+    reason = f": {sentence(file.reason)}" if file.reason else ""
+    return f"{display(file.path)}{saved_as}{reason}"
+
+
+def sentence(text: str) -> str:
+    """A message of ours, in which names are escaped already: escaped as a whole only if that was forgotten."""
+    return text if text.isprintable() else display(text)
