@@ -1,0 +1,319 @@
+"""The two stories, send and receive, from top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from p2pcopy import __version__, events, meeting
+from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
+from p2pcopy.errors import Declined, ExitCode, LocalFileError, P2PCopyError
+from p2pcopy.files import tree
+from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.files.entrylog import EntryLog
+from p2pcopy.files.names import NameGate
+from p2pcopy.files.source import BlockReader
+from p2pcopy.files.stream import StreamStore
+from p2pcopy.meeting import Desk
+from p2pcopy.net.peer import Peer, PeerChannel
+from p2pcopy.net.probe import probe_libraries
+from p2pcopy.net.quiet import quiet_libraries
+from p2pcopy.signaling import exchange, qr
+from p2pcopy.signaling.code import Starter
+from p2pcopy.signaling.exchange import Lines, LineSource
+from p2pcopy.stops import Stops, guarded
+from p2pcopy.transfer.receive_session import Consent, ReceiveSession
+from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.ui.question import existing_question, parse_existing, parse_yes_no, save_question
+from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
+
+_SOFTWARE: Final = f"p2pcopy {__version__}"
+_PRINTED: Final = ("-", "stderr")
+_LIMITS: Final = TransferLimits()
+_Answer = TypeVar("_Answer")
+_Meeting = AbstractAsyncContextManager[tuple[Peer, PeerChannel]]
+
+
+def run_send(settings: SendSettings) -> ExitCode:
+    """Send, and return the exit code; every failure has been told."""
+    return _run("send", settings.talk, "-", lambda reporter, stops: send(settings, reporter, stops))
+
+
+def run_receive(settings: ReceiveSettings) -> ExitCode:
+    """Receive, and return the exit code; every failure has been told."""
+    codes = "stderr" if settings.output == "-" else "-"
+    return _run("receive", settings.talk, codes, lambda reporter, stops: receive(settings, reporter, stops))
+
+
+async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> ExitCode:
+    """Sources, meeting, transfer, result. Raises P2PCopyError."""
+    sources = tree.prepare(
+        settings.paths,
+        stdin_name=settings.name,
+        excludes=settings.excludes,
+        follow_symlinks=settings.follow_symlinks,
+    )
+    keyboard = _keyboard(busy=sources.uses_stdin)
+    desk = _desk(settings.talk, reporter, keyboard)
+    stdin = sys.stdin.buffer if sources.uses_stdin else None
+    with (
+        closing(EntryLog()) as log,
+        closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
+    ):
+        async with _meet(Starter.SENDER, settings.to, settings, desk, keyboard) as (peer, channel):
+            session = SendSession(
+                channel,
+                _LIMITS,
+                reporter.tell,
+                found=tree.walk(sources, now_ns=time.time_ns()),
+                log=log,
+                reader=reader,
+                software=_SOFTWARE,
+            )
+            with stops.session(session):
+                await session.run()
+            machine = session.machine
+            return _finish(
+                reporter,
+                peer,
+                seconds=session.seconds,
+                done=machine.files_done,
+                skipped=machine.files_skipped,
+                failed=machine.files_failed + session.faults + session.left_out,
+                size=machine.bytes_stored,
+            )
+
+
+async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
+    """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
+    to_stdout = settings.output == "-"
+    keyboard = _keyboard(busy=settings.code == "-" and not sys.stdin.isatty())
+    existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
+    given = to_stdout or (settings.yes and existing is not Existing.ASK)
+    desk = _desk(settings.talk, reporter, keyboard)
+    with closing(_open_store(settings.output)) as store, closing(EntryLog()) as log:
+        async with _meet(Starter.RECEIVER, settings.code, settings, desk, keyboard) as (peer, channel):
+            session = ReceiveSession(
+                channel,
+                _LIMITS,
+                reporter.tell,
+                gate=NameGate(os.urandom(16), windows=os.name == "nt"),
+                log=log,
+                store=store,
+                consent=Consent(given, existing, settings.max_bytes),
+                ask=_asking(settings.yes, existing, reporter, keyboard),
+                destination=_shown(settings.output),
+                software=_SOFTWARE,
+            )
+            with stops.session(session):
+                await session.run()
+            machine = session.machine
+            return _finish(
+                reporter,
+                peer,
+                seconds=session.seconds,
+                done=machine.files_done,
+                skipped=machine.files_skipped,
+                failed=machine.files_failed + session.left_out,
+                size=machine.bytes_stored,
+            )
+
+
+def _shown(output: str) -> str:
+    return "standard output" if output == "-" else str(Path(output).absolute())
+
+
+def _open_store(output: str) -> StreamStore | DirectoryStore:
+    if output == "-":
+        return StreamStore(1)
+    store = DirectoryStore(output)
+    store.open()
+    return store
+
+
+def _finish(
+    reporter: Reporter, peer: Peer, *, seconds: float, done: int, skipped: int, failed: int, size: int
+) -> ExitCode:
+    reporter.tell(
+        events.Done(
+            ok=failed == 0,
+            files_done=done,
+            files_skipped=skipped,
+            files_failed=failed,
+            bytes_done=size,
+            seconds=seconds,
+            rate_bytes_per_s=size / seconds if seconds > 0 else 0.0,
+            path=peer.path(),
+        )
+    )
+    return ExitCode.OK if failed == 0 else ExitCode.LOCAL
+
+
+@dataclass(frozen=True)
+class _Keyboard:
+    """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer."""
+
+    lines: Lines | None
+    person: Lines | None
+
+
+def _keyboard(*, busy: bool) -> _Keyboard:
+    """Standard input; while that is busy with something else, the terminal itself if there is one."""
+    if not busy:
+        lines = Lines()
+        return _Keyboard(lines, lines if sys.stdin.isatty() else None)
+    terminal = _open_terminal() if sys.stderr.isatty() else None
+    return _Keyboard(terminal, terminal)
+
+
+def _open_terminal() -> Lines | None:
+    try:
+        return Lines(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC), name="the terminal")
+    except (OSError, AttributeError):
+        return None
+
+
+def _desk(talk: Talk, reporter: Reporter, keyboard: _Keyboard) -> Desk:
+    answers: LineSource | None = keyboard.lines
+    if talk.answer is not None:
+        answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
+    person = keyboard.person is not None and talk.answer is None
+    live = sys.stderr.isatty() and not talk.json and not talk.quiet
+    return Desk(
+        tell=reporter.tell,
+        deliver=_deliverer(talk),
+        answers=answers,
+        patient=person and sys.stdout.isatty() and not talk.json,
+        waiting_s=1.0 if live else 30.0,
+    )
+
+
+def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
+    """Takes codes to --answer-to and --qr-file."""
+    sink = None if talk.answer_to in (None, *_PRINTED) else exchange.code_sink(talk.answer_to or "")
+    picture = None if talk.qr_file is None else Path(talk.qr_file)
+
+    async def deliver(ours: events.Code) -> None:
+        if picture is not None and ours.kind == "offer":
+            await asyncio.wrap_future(exchange.in_thread(lambda: qr.write_qr_png(ours.code, picture)))
+        if sink is not None:
+            await sink.write(ours.code)
+
+    return deliver
+
+
+def _meet(
+    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, keyboard: _Keyboard
+) -> _Meeting:
+    if theirs is None:
+        return meeting.offer(role, settings.net, desk)
+    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
+    picture = Path(theirs)
+    if picture.suffix.lower() in qr.PICTURES and picture.is_file():
+        theirs = qr.read_qr_image(picture)
+    source = exchange.code_source(
+        theirs, Lines() if theirs == "-" and keyboard.lines is None else keyboard.lines or Lines()
+    )
+    return meeting.answer(source, other, settings.net, desk)
+
+
+def _asking(
+    yes: bool, existing: Existing, reporter: Reporter, keyboard: _Keyboard
+) -> Callable[[events.Manifest], Awaitable[Existing]]:
+    async def ask(manifest: events.Manifest) -> Existing:
+        if not yes and not await _yes(save_question(manifest)):
+            raise Declined("the offer was not accepted")
+        if not manifest.existing or existing is not Existing.ASK:
+            return existing
+        choice = await _reply(existing_question(manifest.existing), parse_existing)
+        if not isinstance(choice, Existing):
+            raise Declined("the offer was not accepted, as files exist already")
+        return choice
+
+    async def _yes(question: str) -> bool:
+        return bool(await _reply(question, parse_yes_no))
+
+    async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
+        """The answer that makes sense; None at the end of input."""
+        if keyboard.person is None:
+            raise Declined(
+                "nobody is there to accept the offer: there is no terminal",
+                "Add --yes to accept whatever the sender offers.",
+            )
+        while True:
+            reporter.ask(question)
+            line = await keyboard.person.next_line()
+            if line is None:
+                return None
+            reporter.entered()
+            answer = parse(line)
+            if answer is not None:
+                return answer
+
+    return ask
+
+
+def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:
+    quiet_libraries(talk.verbose)
+    printed = talk.answer_to or ("" if talk.json else codes_to)
+    reporter = make_reporter(
+        json=talk.json,
+        quiet=talk.quiet,
+        verbose=talk.verbose,
+        progress=talk.progress,
+        qr=talk.qr,
+        role=role,
+        code_to=_printer(printed),
+        stderr=sys.stderr,
+        stdout=sys.stdout,
+        color=None,
+        prompts=sys.stdin.isatty(),
+    )
+    with reporter:
+        try:
+            probe_libraries()
+            return asyncio.run(guarded(lambda stops: story(reporter, stops)))
+        except P2PCopyError as error:
+            return _failed(reporter, error)
+
+
+def _printer(destination: str) -> CodeSink | None:
+    """Writes a code as a line of its own to standard output or standard error; None for any other destination."""
+    if destination not in _PRINTED:
+        return None
+    descriptor, name = (1, "standard output") if destination == "-" else (2, "standard error")
+
+    def write(text: str) -> None:
+        try:
+            os.write(descriptor, text.encode() + b"\n")
+        except OSError as error:
+            raise LocalFileError(
+                f"the code cannot be written to {name}: {error.strerror}",
+                "Keep it open, or send codes to @FILE with --answer-to.",
+            ) from error
+
+    return write
+
+
+def _failed(reporter: Reporter, error: P2PCopyError) -> ExitCode:
+    try:
+        reporter.tell(
+            events.Failed(
+                error=error.name,
+                message=error.message,
+                hint=error.hint,
+                exit_code=error.exit_code,
+                resumable=error.resumable,
+            )
+        )
+    except P2PCopyError:
+        # Nobody reads any more; the exit code still says what happened.
+        return error.exit_code
+    return error.exit_code

@@ -1,0 +1,392 @@
+"""The command line: arguments to settings, errors to exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from p2pcopy import __version__, configfile, events
+from p2pcopy.config import (
+    DEFAULT_STUN,
+    Compress,
+    Existing,
+    IceServer,
+    NetSettings,
+    ReceiveSettings,
+    Relay,
+    SendSettings,
+    Talk,
+    layered,
+    parse_duration,
+    parse_size,
+)
+from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+
+app = typer.Typer(
+    name="p2pcopy",
+    help="Copy files straight from one machine to another, with a short code and no server in between.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_NETWORK = "Network"
+_CODES = "Codes"
+_OUTPUT = "Output"
+
+Stun = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stun", metavar="URL", help="STUN server, such as stun:host:3478. Repeatable.", rich_help_panel=_NETWORK
+    ),
+]
+NoStun = Annotated[bool, typer.Option("--no-stun", help="Ask no STUN server.", rich_help_panel=_NETWORK)]
+Turn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--turn",
+        metavar="URL",
+        help="TURN server, such as turn:host:3478 or turns:host?transport=tcp. Repeatable.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+TurnUser = Annotated[
+    str | None,
+    typer.Option("--turn-user", metavar="NAME", help="User name for the TURN servers.", rich_help_panel=_NETWORK),
+]
+TurnPasswordFile = Annotated[
+    str | None,
+    typer.Option(
+        "--turn-password-file",
+        metavar="FILE",
+        help="File with the password for the TURN servers; P2PCOPY_TURN_PASSWORD works too.",
+        rich_help_panel=_NETWORK,
+    ),
+]
+RelayOption = Annotated[
+    Relay | None,
+    typer.Option("--relay", help="May a TURN relay carry the transfer? [default: auto]", rich_help_panel=_NETWORK),
+]
+Wait = Annotated[
+    str | None,
+    typer.Option(
+        "--wait", metavar="DURATION", help="How long the code is good for. [default: 1h]", rich_help_panel=_NETWORK
+    ),
+]
+AnswerFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--answer",
+        metavar="SRC",
+        help="Where the other side's answer code comes from: -, @FILE or fd:N. [default: -]",
+        rich_help_panel=_CODES,
+    ),
+]
+AnswerTo = Annotated[
+    str | None,
+    typer.Option(
+        "--answer-to",
+        metavar="DEST",
+        help="Where our code goes: -, stderr, @FILE or fd:N. [default: -]",
+        rich_help_panel=_CODES,
+    ),
+]
+Qr = Annotated[
+    bool | None,
+    typer.Option("--qr/--no-qr", help="Draw codes as QR codes. [default: where they fit]", rich_help_panel=_CODES),
+]
+QrFile = Annotated[
+    str | None,
+    typer.Option("--qr-file", metavar="PNG", help="Write the code as a QR picture, too.", rich_help_panel=_CODES),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Tell everything as JSON lines on standard output.", rich_help_panel=_OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=_OUTPUT)]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.", rich_help_panel=_OUTPUT)]
+
+
+@app.command(no_args_is_help=True)
+def send(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="CODE",
+            help="The code of a receiver that started (or -, @FILE, a picture).",
+            rich_help_panel=_CODES,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. [default: stdin]")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATTERN", help="Leave out what matches, as in .gitignore. Repeatable."),
+    ] = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Send what symbolic links lead to, not the links.")
+    ] = False,
+    compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? [default: auto]")] = None,
+    stun: Stun = None,
+    no_stun: NoStun = False,
+    turn: Turn = None,
+    turn_user: TurnUser = None,
+    turn_password_file: TurnPasswordFile = None,
+    relay: RelayOption = None,
+    wait: Wait = None,
+    answer: AnswerFrom = None,
+    answer_to: AnswerTo = None,
+    qr: Qr = None,
+    qr_file: QrFile = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Send files and directories.
+
+    Prints a code; the other side runs "p2pcopy receive CODE". If that shows an answer code, paste it here.
+    """
+    with _telling(json):
+        table = configfile.load()
+        settings = SendSettings(
+            net=_net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
+            talk=_talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+            paths=tuple(paths),
+            name=name,
+            excludes=tuple(exclude or ()),
+            follow_symlinks=follow_symlinks,
+            compress=Compress(layered(compress, {}, "", table, "compress", Compress.AUTO)),
+            to=to,
+        )
+        from p2pcopy.app import run_send
+
+        raise typer.Exit(run_send(settings))
+
+
+@app.command()
+def receive(
+    code: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CODE]", help="The sender's code, - (standard input), @FILE or a picture. None: start here."
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where files go; - writes one file to standard output. [default: .]"
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept whatever the sender offers.")] = False,
+    existing: Annotated[
+        Existing | None,
+        typer.Option(
+            "--existing", help="What to do about names that are taken. [default: ask on a terminal, else refuse]"
+        ),
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="SIZE", help="Decline offers larger than this, such as 2G.")
+    ] = None,
+    stun: Stun = None,
+    no_stun: NoStun = False,
+    turn: Turn = None,
+    turn_user: TurnUser = None,
+    turn_password_file: TurnPasswordFile = None,
+    relay: RelayOption = None,
+    wait: Wait = None,
+    answer: AnswerFrom = None,
+    answer_to: AnswerTo = None,
+    qr: Qr = None,
+    qr_file: QrFile = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Receive files.
+
+    With the sender's CODE, or without one: then a code is printed and the sender runs "p2pcopy send --to CODE PATH...".
+    """
+    with _telling(json):
+        if output == "-" and json:
+            raise UsageError("--json and --output - both need standard output", "Choose one of them.")
+        table = configfile.load()
+        chosen = layered(existing, {}, "", table, "existing", None)
+        settings = ReceiveSettings(
+            net=_net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
+            talk=_talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+            code=code,
+            output=os.path.expanduser(layered(output, {}, "", table, "output", ".")),
+            yes=yes,
+            existing=None if chosen is None else Existing(chosen),
+            max_bytes=None if max_size is None else parse_size(max_size),
+        )
+        from p2pcopy.app import run_receive
+
+        raise typer.Exit(run_receive(settings))
+
+
+@app.command(name="code", no_args_is_help=True)
+def explain(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="A code, or - (standard input), @FILE or a picture.")],
+) -> None:
+    """Explain a code: who made it, for whom, until when, and the addresses in it."""
+    with _telling(False):
+        from p2pcopy.explain import explain_code
+
+        sys.stdout.write(explain_code(code))
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"p2pcopy {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Copy files straight from one machine to another, with a short code and no server in between."""
+
+
+def main() -> NoReturn:
+    """The entry point: always ends with one of the documented exit codes."""
+    try:
+        if "standard output" in _occupy_closed_streams():
+            _say(LocalFileError("standard output is closed", "Send it somewhere, such as to /dev/null."))
+            sys.exit(ExitCode.LOCAL)
+        app(prog_name="p2pcopy")
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(ExitCode.LOCAL)
+    except Exception as error:  # a defect: no traceback unless it is wanted
+        if {"-v", "--verbose"} & set(sys.argv):
+            raise
+        _say(
+            InternalError(
+                f"internal error: {type(error).__name__}: {error}",
+                "This is a defect of p2pcopy. Run it with --verbose for the details, and report them.",
+            )
+        )
+        sys.exit(ExitCode.INTERNAL)
+    sys.exit(ExitCode.OK)
+
+
+def _occupy_closed_streams() -> list[str]:
+    """Put /dev/null where a standard stream is closed, or the next socket or file would get its number."""
+    closed: list[str] = []
+    for descriptor, name in enumerate(("standard input", "standard output", "standard error")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if descriptor == 0 else os.O_WRONLY)
+            closed.append(name)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    return closed
+
+
+@contextmanager
+def _telling(json: bool) -> Iterator[None]:
+    """Failures before the run has a reporter of its own."""
+    try:
+        yield
+    except P2PCopyError as error:
+        _say(error, json=json)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _say(error: P2PCopyError, *, json: bool = False) -> None:
+    failed = events.Failed(error.name, error.message, error.hint, error.exit_code, error.resumable)
+    if json:
+        from p2pcopy.ui.jsonlines import to_json
+
+        sys.stdout.write(to_json(failed) + "\n")
+    else:
+        from p2pcopy.ui.plain import Quiet
+
+        Quiet(sys.stderr, None).tell(failed)
+
+
+def _net(
+    table: Mapping[str, Any],
+    stun: list[str] | None,
+    no_stun: bool,
+    turn: list[str] | None,
+    turn_user: str | None,
+    turn_password_file: str | None,
+    relay: Relay | None,
+    wait: str | None,
+) -> NetSettings:
+    environment = os.environ
+    if no_stun and stun:
+        raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
+    stun_urls = () if no_stun else _urls(layered(stun, environment, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
+    turn_urls = _urls(layered(turn, environment, "P2PCOPY_TURN", table, "turn", ()))
+    username = layered(turn_user, environment, "P2PCOPY_TURN_USER", table, "turn_user", "")
+    password = _turn_password(turn_password_file, table)
+    if turn_urls and not (username and password):
+        raise UsageError(
+            "a TURN server needs a user name and a password",
+            "Give --turn-user and --turn-password-file, or set P2PCOPY_TURN_USER and P2PCOPY_TURN_PASSWORD.",
+        )
+    chosen = Relay(layered(relay, {}, "", table, "relay", Relay.AUTO))
+    if chosen is Relay.ONLY and not turn_urls:
+        raise UsageError("--relay only needs a TURN server", "Name one with --turn, or set P2PCOPY_TURN.")
+    return NetSettings(
+        stun=tuple(IceServer(url) for url in stun_urls),
+        turn=tuple(IceServer(url, username, password) for url in turn_urls),
+        relay=chosen,
+        wait_s=parse_duration(str(layered(wait, {}, "", table, "wait", "1h"))),
+    )
+
+
+def _urls(given: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)
+
+
+def _turn_password(flag: str | None, table: Mapping[str, Any]) -> str:
+    """From the file that the flag names, the environment, or the file that the config file names."""
+    if flag is None and os.environ.get("P2PCOPY_TURN_PASSWORD"):
+        return os.environ["P2PCOPY_TURN_PASSWORD"]
+    name = flag if flag is not None else table.get("turn_password_file")
+    if name is None:
+        return ""
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise LocalFileError(
+            f"the TURN password cannot be read from {name!r}: {reason}", "Check the name and its mode."
+        ) from error
+
+
+def _talk(
+    answer: str | None,
+    answer_to: str | None,
+    qr: bool | None,
+    qr_file: str | None,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    no_progress: bool,
+) -> Talk:
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
+    return Talk(answer, answer_to, qr, qr_file, json, quiet, verbose, progress=not no_progress)

@@ -1,0 +1,58 @@
+"""`p2pcopy code`: what a code says, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from p2pcopy.errors import CodeError
+from p2pcopy.signaling import exchange, qr
+from p2pcopy.signaling.code import Answer, Candidate, Generic, Offer, Starter, parse_any, seconds_left
+
+_TYPES = {"host": "its own address", "srflx": "its public address behind a NAT", "relay": "a TURN relay"}
+
+
+def explain_code(spec: str) -> str:
+    """Lines of text about the code itself, in - (standard input), @FILE or a picture. Raises CodeError, LocalFileError."""
+    picture = Path(spec)
+    if picture.suffix.lower() in qr.PICTURES and picture.is_file():
+        return _explain(parse_any(qr.read_qr_image(picture)))
+    parsed = asyncio.run(_read(spec))
+    if parsed is None:
+        raise CodeError("no code came: the input ended before it", "Give the code as an argument or a line of input.")
+    return _explain(parsed)
+
+
+async def _read(spec: str) -> Offer | Answer | Generic | None:
+    return await exchange.parsed_code(exchange.code_source(spec, exchange.Lines()), parse_any)
+
+
+def _explain(code: Offer | Answer | Generic) -> str:
+    match code:
+        case Offer():
+            lines = [_offer(code.starter), _expiry(seconds_left(code.expires_minute, time.time()))]
+        case Answer():
+            lines = ["An answer code: paste it where the offer was made."]
+        case Generic():
+            lines = [
+                f"A generic {code.kind} for a foreign WebRTC stack, in an exchange that the {code.starter} started."
+            ]
+    return "\n".join([*lines, "Addresses in it:", *map(_candidate, code.candidates)]) + "\n"
+
+
+def _offer(starter: Starter) -> str:
+    if starter is Starter.SENDER:
+        return "A sender's code: use it with p2pcopy receive CODE."
+    return "A receiver's code: use it with p2pcopy send --to CODE PATH..."
+
+
+def _expiry(seconds: float) -> str:
+    if seconds <= 0:
+        return f"It expired {-seconds / 60:.0f} min ago."
+    return f"It is good for another {seconds / 60:.0f} min."
+
+
+def _candidate(candidate: Candidate) -> str:
+    host = f"[{candidate.host}]" if ":" in candidate.host else candidate.host
+    return f"  {host}:{candidate.port}  {_TYPES[candidate.type]}"

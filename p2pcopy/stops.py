@@ -1,0 +1,91 @@
+"""Ctrl-C and SIGTERM: once ends the run cleanly and tells the other side, twice ends it now."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TypeVar
+
+from p2pcopy.errors import Interrupted, P2PCopyError, Terminated
+
+T = TypeVar("T")
+_RERUN = "Run the same two commands again, with fresh codes."
+
+
+class Stoppable(Protocol):
+    """A session."""
+
+    def stop(self, error: P2PCopyError) -> None: ...
+
+
+class Stops:
+    """Where the signals of this run go."""
+
+    def __init__(self) -> None:
+        self.error: P2PCopyError | None = None
+        self.task: asyncio.Future[Any] | None = None
+        self._session: Stoppable | None = None
+
+    @contextmanager
+    def session(self, session: Stoppable) -> Iterator[None]:
+        """While the session runs, a signal ends it through its own protocol."""
+        self._session = session
+        try:
+            yield
+        finally:
+            self._session = None
+
+    def stop(self, error: P2PCopyError) -> None:
+        """A signal came."""
+        if self.error is not None:
+            os._exit(error.exit_code)
+        self.error = error
+        if self._session is not None:
+            self._session.stop(error)
+        elif self.task is not None:
+            self.task.cancel()
+
+
+async def guarded(story: Callable[[Stops], Awaitable[T]]) -> T:
+    """Run story. Raises Interrupted or Terminated when a signal ended it, whatever the signal made fail in it."""
+    stops = Stops()
+    with _handlers(stops):
+        stops.task = task = asyncio.ensure_future(story(stops))
+        try:
+            return await task
+        except (asyncio.CancelledError, P2PCopyError):
+            if stops.error is not None:
+                raise stops.error from None
+            raise
+
+
+@contextmanager
+def _handlers(stops: Stops) -> Iterator[None]:
+    """Signal handlers for the time of the run; where the loop has none (Windows), Python's own."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if number == signal.SIGINT:
+            stops.stop(Interrupted("stopped by Ctrl-C", _RERUN))
+        else:
+            stops.stop(Terminated("stopped by a signal (SIGTERM)", _RERUN))
+
+    def stop_from_outside(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(stop, number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        try:
+            loop.add_signal_handler(number, stop, number)
+        except NotImplementedError:
+            signal.signal(number, stop_from_outside)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, handler)
