@@ -89,7 +89,8 @@ def select_candidates(
     best: dict[tuple[str, int], Candidate] = {}
     for each in ranked:
         best.setdefault((each.type, _family(each)), each)
-    return tuple(sorted(list(dict.fromkeys([*best.values(), *ranked]))[:limit], key=_rank))
+    chosen = set(list(dict.fromkeys([*best.values(), *ranked]))[:limit])
+    return tuple(each for each in ranked if each in chosen)
 
 
 def _helps(candidate: Candidate, interfaces: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import Existing, TransferLimits
 from p2pcopy.errors import ConnectionLost, Declined, LocalFileError
+from p2pcopy.files.names import display
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.items import Clash, Outcome
@@ -78,6 +79,11 @@ class Consent:
     given: bool
     existing: Existing
     max_bytes: int | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether nothing in the rest of the manifest can change the decision, so that files may come while it does."""
+        return self.given and self.max_bytes is None and self.existing not in (Existing.ASK, Existing.REFUSE)
 
 
 Ask = Callable[[events.Manifest], Awaitable[Existing]]
@@ -175,7 +181,6 @@ class ReceiveSession(Session):
             await super().run()
             self.machine.say_bye()
             self.perform()
-            await self.linger(self.limits.goodbye_s / 5)
         finally:
             self._store.interrupt()
             # What is under way in the thread must end before the store is closed.
@@ -306,7 +311,7 @@ class ReceiveSession(Session):
                 self._clashes += done.clashes
                 self._check_limits(done.free_bytes)
                 self.machine.listed(done.listed.cost, now)
-                if self._consent.given:
+                if self._consent.at_once:
                     self._accept(self._consent.existing)
             case _Begun():
                 self._take_begun(done, now)
@@ -342,12 +347,12 @@ class ReceiveSession(Session):
         total = self._summary.bytes
         if self._consent.max_bytes is not None and total > self._consent.max_bytes:
             raise Declined(
-                f"the other side offers {total} bytes, more than the {self._consent.max_bytes} allowed here",
-                "Allow more with --max-size.",
+                f"the offer has {total} bytes, more than the {self._consent.max_bytes} that the receiver allows",
+                "The receiver can allow more with --max-size.",
             )
         if free_bytes is not None and total > free_bytes:
             raise LocalFileError(
-                f"{self._destination} has {free_bytes} bytes free, {total} are needed",
+                f"the destination has {free_bytes} bytes free, and {total} are needed",
                 "Free some space there, or choose another place with --output.",
             )
 
@@ -358,17 +363,17 @@ class ReceiveSession(Session):
         self.tell(manifest)
         if not self._consent.given:
             self._accept(await self._ask(manifest))
-        elif not manifest.files + manifest.directories + manifest.links:
+        elif not self._consent.at_once or self._begun == 0:
             self._accept(self._consent.existing)
         self.perform()
 
     def _accept(self, policy: Existing) -> None:
         """Raises Declined when names are taken and nobody has said what to do about it."""
         if self._clashes and policy in (Existing.ASK, Existing.REFUSE):
-            reason = self._clashes[0][1].reason
+            path = self._log[self._clashes[0][0]][0].path
             raise Declined(
-                f"{len(self._clashes)} of the names are taken in {self._destination}: {reason}",
-                "Choose with --existing skip, rename or replace, or another place with --output.",
+                f"{len(self._clashes)} of the names are taken at the destination, the first is {display(path)}",
+                "The receiver can choose --existing skip, rename or replace, or another place with --output.",
             )
         clashing = tuple(index for index, _ in self._clashes)
         self._clashes.clear()

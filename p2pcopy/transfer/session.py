@@ -32,7 +32,6 @@ class Session(ABC):
         self.limits = limits
         self.tell = tell
         self._over = asyncio.Event()
-        self._gone = asyncio.Event()
         self._error: Exception | None = None
         self._began: float | None = None
         self._ended = 0.0
@@ -46,7 +45,6 @@ class Session(ABC):
         self._step(lambda: self.machine.data_received(message, self.now()))
 
     def channel_closed(self) -> None:
-        self._gone.set()
         if not self._over.is_set():
             self.connection_ended()
 
@@ -66,7 +64,6 @@ class Session(ABC):
             for task in tasks:
                 task.cancel()
         if self._error is not None:
-            await self.linger(self.limits.goodbye_s / 5)
             raise self._error
 
     @property
@@ -127,14 +124,6 @@ class Session(ABC):
                 "Run the same two commands again, with fresh codes.",
             )
         )
-
-    async def linger(self, seconds: float) -> None:
-        """Give the last message time to arrive: the peer closes the connection when it has it."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._gone.wait()
-        except TimeoutError:
-            return
 
     async def _tick(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Literal, Protocol, Self, TextIO
@@ -41,11 +42,12 @@ class Reporter(Protocol):
     ) -> None: ...
 
 
-class Closing:
+class Closing(ABC):
     """The context manager half of a reporter."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """See Reporter."""
 
     def __enter__(self) -> Self:
         return self

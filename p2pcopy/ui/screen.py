@@ -73,14 +73,14 @@ class Region:
         Where only the first of several lines has changed, what is being typed behind the last one is left alone.
         """
         new, columns = tuple(lines), self._out.size.columns
-        steady = not above and columns == self._columns
+        steady = not above and (columns == self._columns or not self._drawn)
         if steady and new == self._drawn:
             return
         if steady and len(new) > 1 and new[1:] == self._drawn[1:]:
             self._out.write(f"\x1b7{self._to_start()}{new[0].text}\x1b[K\x1b8")
         else:
             # Rows that the terminal has wrapped must go first, or it would join what is written there when it is widened again.
-            clear = "" if columns == self._columns else "\x1b[J"
+            clear = "\x1b[J" if self._drawn and columns != self._columns else ""
             body = above.replace("\n", "\x1b[K\n") + "\x1b[K\n".join(line.text for line in new)
             self._out.write(f"{self._to_start()}{clear}{body}\x1b[J")
         self._drawn, self._columns = new, columns
