@@ -76,8 +76,7 @@ class Plain(Closing):
             case events.Done():
                 self._done(event)
             case events.Failed():
-                if self._asking:
-                    self._out.write("\n")
+                self.close()
                 _say_failure(self._out, event)
             case _:
                 assert_never(event)
@@ -90,7 +89,9 @@ class Plain(Closing):
         self._asking = False
 
     def close(self) -> None:
-        """Nothing was changed."""
+        if self._asking:
+            self._asking = False
+            self._out.write("\n")
 
     def _code(self, event: events.Code) -> None:
         where = wording.other_command(self._role) if event.kind == "offer" else "paste it on the other machine"

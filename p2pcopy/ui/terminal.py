@@ -54,8 +54,7 @@ class Terminal(Closing):
         self._look = look
         self._clock = clock
         self._symbols = views.UNICODE if self._out.unicode else views.ASCII
-        self._plain_console = _console(color=False)
-        self._console = _console(color=True) if look.color else self._plain_console
+        self._console = _console(look.color)
         self._meter = RateMeter()
         self._tally = Tally()
         self._above: list[str] = []
@@ -69,11 +68,9 @@ class Terminal(Closing):
         self._notes = 0
 
     def tell(self, event: events.Event) -> None:
-        if self._asking:
-            if isinstance(event, events.Waiting):
-                return
-            self._asking = False
-            self._out.write("\n")
+        if self._asking and isinstance(event, events.Waiting):
+            return
+        self._leave_question()
         match event:
             case events.Progress():
                 self._progress(event)
@@ -84,7 +81,8 @@ class Terminal(Closing):
             case events.Code():
                 self._code(event)
             case events.Connecting():
-                self._connecting(event)
+                self._view = lambda _: [[("Connecting to the other side", "")]]
+                self._draw()
             case events.Connected():
                 self._connected(event)
             case events.Manifest():
@@ -112,8 +110,14 @@ class Terminal(Closing):
         self._region.forget()
 
     def close(self) -> None:
+        self._leave_question()
         self._view = None
         self._draw()
+
+    def _leave_question(self) -> None:
+        if self._asking:
+            self._asking = False
+            self._out.write("\n")
 
     def _code(self, event: events.Code) -> None:
         self._view = None
@@ -173,11 +177,8 @@ class Terminal(Closing):
         self._view = view
         self._draw()
 
-    def _connecting(self, event: events.Connecting) -> None:
-        self._view = lambda _: [[("Connecting to the other side", "")]]
-        self._draw()
-
     def _connected(self, event: events.Connected) -> None:
+        self._code_kind = ""
         again = " now" if self._path else ""
         self._path = wording.path_kind(event.path)
         self._say([(f"Connected{again}: ", "bold"), (wording.path_line(event.path, self._symbols.between), "")])
@@ -197,6 +198,8 @@ class Terminal(Closing):
                 indented = "  " * (row.depth + 1) + row.name
                 pad = " " * max(2, width + 4 - views.cells(indented)) if row.detail else ""
                 self._say([(indented + pad, ""), (row.detail, "dim")])
+        if not sending:
+            self._view = None
         verb = "Sending " if sending else "Offered: "
         self._say([(verb, "bold"), (wording.totals(event), "")])
         self._draw()

@@ -38,12 +38,10 @@ def shorten(text: str, width: int, ellipsis: str) -> str:
     """At most width cells; what is too long loses its beginning, because the end of a path says most."""
     if cells(text) <= width:
         return text
-    room, kept = width - len(ellipsis), 0
-    for position in range(len(text) - 1, -1, -1):
-        kept += cells(text[position])
-        if kept > room:
-            return (ellipsis + text[position + 1 :])[: max(0, width)]
-    return text
+    room, start = width - len(ellipsis), len(text)
+    while (room := room - _cell_width(text[start - 1])) >= 0:
+        start -= 1
+    return (ellipsis + text[start:])[: max(0, width)]
 
 
 def cells(text: str) -> int:

@@ -1,0 +1,172 @@
+"""JSON lines on standard output, and the page that documents them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcopy import events
+from p2pcopy.errors import LocalFileError
+from p2pcopy.ui.jsonlines import JsonLines, to_json
+from p2pcopy.ui.reporter import make_reporter
+
+PAGE = Path(__file__).parents[2] / "docs" / "json.md"
+LAN = events.Path(events.PathKind.LOCAL, "10.0.0.2:4242", "10.0.0.3:5151", "host", "prflx", 0.4)
+
+
+def documented() -> dict[str, list[str]]:
+    """Heading -> fields of its table."""
+    sections = re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    return {
+        section.splitlines()[0].strip(): re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) for section in sections
+    }
+
+
+def defined() -> dict[str, list[str]]:
+    classes = {event.event: event for event in get_args(events.Event)}
+    classes |= {"path": events.Path, "entries": events.ManifestLine}
+    return {name: [field.name for field in fields(cls)] for name, cls in classes.items()}
+
+
+def test_the_page_lists_every_event_and_field_and_no_others() -> None:
+    assert documented() == defined()
+
+
+def test_every_row_has_a_type_and_a_meaning() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert rows
+    for row in rows:
+        _, name, kind, meaning, _ = (cell.strip() for cell in row.split("|"))
+        assert kind.split(" or ")[0] in {"string", "number", "integer", "boolean", "array", "object"}, row
+        assert meaning
+        if name.endswith("_s`"):
+            assert "second" in meaning
+        if "bytes" in name and "array" not in kind:
+            assert "byte" in meaning
+
+
+class Run:
+    def __init__(self) -> None:
+        self.stdout, self.stderr, self.codes = io.StringIO(), io.StringIO(), list[str]()
+        self.now = 0.0
+        self.reporter = JsonLines(self.stdout, self.stderr, self.codes.append, lambda: self.now)
+
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stdout.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_with_name_version_and_fields() -> None:
+    run = Run()
+    run.reporter.tell(events.Connected(LAN))
+    run.reporter.tell(events.File("a", events.FileStatus.SKIPPED, "exists already"))
+    assert run.lines() == [
+        {
+            "event": "connected",
+            "v": 1,
+            "path": {
+                "kind": "local",
+                "local": "10.0.0.2:4242",
+                "remote": "10.0.0.3:5151",
+                "local_type": "host",
+                "remote_type": "prflx",
+                "rtt_ms": 0.4,
+                "relay": "",
+            },
+        },
+        {"event": "file", "v": 1, "path": "a", "status": "skipped", "reason": "exists already", "saved_as": ""},
+    ]
+    assert run.stderr.getvalue() == ""
+
+
+def test_entries_are_an_array_of_objects() -> None:
+    line = events.ManifestLine("a/b", "file", None, "exists")
+    event = json.loads(to_json(events.Manifest(1, 0, 0, 0, 1, 1, "/in", (line,))))
+    assert event["entries"] == [{"path": "a/b", "kind": "file", "bytes": None, "status": "exists"}]
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes() -> None:
+    name = b"caf\xe9\n".decode("utf-8", "surrogateescape")
+    event = json.loads(to_json(events.Note(name, "r")))
+    assert event["path"] == "caf\\xe9\\n"
+    assert base64.b64decode(event["path_raw"]) == b"caf\xe9\n"
+    assert json.loads(to_json(events.Note("\ud83d", "r")))["path_raw"] is None
+
+
+@given(st.text(st.characters()))
+def test_any_text_gives_one_ascii_line_without_control_characters(text: str) -> None:
+    line = to_json(events.Note(text, text))
+    assert line.isascii()
+    assert line.isprintable()
+    event = json.loads(line)
+    if "path_raw" not in event:
+        assert event["path"] == text
+    event["path"].encode()
+
+
+def test_a_number_that_is_none_is_null() -> None:
+    event = json.loads(to_json(events.Progress(1, 2, 0, 1, rate_bytes_per_s=float("inf"), eta_s=float("nan"))))
+    assert event["rate_bytes_per_s"] is None
+    assert event["eta_s"] is None
+
+
+def test_progress_gets_rate_and_eta() -> None:
+    run = Run()
+    run.reporter.tell(events.Progress(0, 1000, 0, 1))
+    run.now = 1.0
+    run.reporter.tell(events.Progress(100, 1000, 0, 1))
+    assert run.lines()[1]["rate_bytes_per_s"] == 100.0
+    assert run.lines()[1]["eta_s"] == 9.0
+
+
+def test_a_code_that_travels_elsewhere_goes_there_too_and_questions_go_to_stderr() -> None:
+    run = Run()
+    with run.reporter as reporter:
+        reporter.tell(events.Code("offer", "ABC", 3600.0))
+        reporter.ask("Really? ")
+        reporter.entered()
+    assert run.codes == ["ABC"]
+    assert run.lines()[0]["code"] == "ABC"
+    assert run.stderr.getvalue() == "Really? "
+
+
+def test_a_closed_pipe_is_told_once_and_leaves_nothing_to_complain_about() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        reporter = JsonLines(stdout, io.StringIO(), None)
+        with pytest.raises(LocalFileError, match="standard output was closed"):
+            reporter.tell(events.Warned("x"))
+        reporter.tell(events.Failed("local", "m", "", 3, True))
+
+
+def test_a_closed_stream_is_told_as_well() -> None:
+    stdout = io.StringIO()
+    stdout.close()
+    with pytest.raises(LocalFileError, match="standard output was closed"):
+        JsonLines(stdout, io.StringIO(), None).tell(events.Warned("x"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_a_local_failure() -> None:
+    with open("/dev/full", "w") as stdout, pytest.raises(LocalFileError, match="could not be written"):
+        JsonLines(stdout, io.StringIO(), None).tell(events.Warned("x"))
+
+
+def test_chosen_by_the_flag() -> None:
+    stdout = io.StringIO()
+    reporter = make_reporter(
+        json=True, quiet=True, verbose=False, progress=True, qr=None, role="send",
+        code_to=None, stderr=io.StringIO(), stdout=stdout, color=None,
+    )  # fmt: skip
+    reporter.tell(events.Warned("x"))
+    assert json.loads(stdout.getvalue())["event"] == "warning"

@@ -1,0 +1,64 @@
+"""The questions that a receiver is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2pcopy import events
+from p2pcopy.config import Existing
+from p2pcopy.ui.question import existing_question, parse_existing, parse_yes_no, save_question
+
+
+def manifest(**changes: object) -> events.Manifest:
+    values = {"files": 0, "directories": 0, "links": 0, "bytes": 0, "streams": 0, "existing": 0, "destination": "/in"}
+    return events.Manifest(**(values | changes), entries=())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("offered", "question"),
+    [
+        (manifest(files=12, bytes=285 * 1024**2, directories=3), "Save 12 files (285.0 MiB) into /in? [y/N] "),
+        (manifest(files=1, streams=1), "Save 1 file (size unknown) into /in? [y/N] "),
+        (manifest(files=2, bytes=5, streams=1), "Save 2 files (5 B and 1 file of unknown size) into /in? [y/N] "),
+        (manifest(directories=1), "Save 1 directory into /in? [y/N] "),
+        (manifest(directories=2, links=1), "Save 2 directories, 1 link into /in? [y/N] "),
+        (manifest(), "Save 0 files (0 B) into /in? [y/N] "),
+        (manifest(files=1, destination="a\x1b[2Jb"), "Save 1 file (0 B) into a\\x1b[2Jb? [y/N] "),
+        (manifest(files=1, destination=""), "Save 1 file (0 B)? [y/N] "),
+    ],
+)
+def test_save_question(offered: events.Manifest, question: str) -> None:
+    assert save_question(offered) == question
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [("y", True), (" YES\n", True), ("n", False), ("no", False), ("", False), ("\n", False), ("yy", None), ("1", None)],
+)
+def test_yes_no(text: str, meaning: bool | None) -> None:
+    assert parse_yes_no(text) is meaning
+
+
+def test_existing_question() -> None:
+    assert existing_question(1).startswith("1 file exists already: ")
+    assert existing_question(1200).startswith("1,200 files exist already: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("s", Existing.SKIP),
+        ("Skip\n", Existing.SKIP),
+        ("n", Existing.RENAME),
+        ("rename", Existing.RENAME),
+        ("p", Existing.REPLACE),
+        ("replace", Existing.REPLACE),
+        ("c", "cancel"),
+        ("", "cancel"),
+        ("r", None),
+        ("re", None),
+        ("x", None),
+    ],
+)
+def test_existing(text: str, meaning: object) -> None:
+    assert parse_existing(text) == meaning

@@ -1,0 +1,83 @@
+"""A real terminal of a given size, without a screen: a tmux server of its own for each."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+SCENARIO = Path(__file__).with_name("ui_scenario.py")
+LIMIT_S = 20.0
+
+
+class Terminal:
+    """One window that runs a scenario. columns, rows: its size; environment: on top of ours."""
+
+    def __init__(self, directory: Path, *command: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        self._socket = f"p2pcopy-{uuid.uuid4().hex}"
+        configuration = directory / "tmux.conf"
+        configuration.write_text(
+            'set -g status off\nset -g remain-on-exit on\nset -g default-terminal "tmux-256color"\n'
+        )
+        values = {"PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C.UTF-8"} | environment
+        inside = ["env", "-u", "NO_COLOR", "-u", "COLORTERM", *(f"{key}={value}" for key, value in values.items())]
+        inside += [sys.executable, str(SCENARIO), *command]
+        self._tmux(
+            "-u", "-f", str(configuration), "new-session", "-d", "-x", str(columns), "-y", str(rows), shlex.join(inside)
+        )
+
+    def enter(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "Enter")
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def screen(self, colors: bool = False) -> list[str]:
+        """The rows that can be seen; colors: with their colour sequences."""
+        return self._tmux("capture-pane", "-p", *(["-e"] if colors else [])).split("\n")[:-1]
+
+    def history(self) -> str:
+        return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
+
+    def cursor(self) -> tuple[int, int]:
+        """Column and row, from 0."""
+        column, row = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
+        return int(column), int(row)
+
+    def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
+        """The first screen for which condition holds."""
+        end = time.monotonic() + LIMIT_S
+        while not condition(screen := self.screen()):
+            if time.monotonic() > end:
+                raise AssertionError("never seen; the screen is:\n" + "\n".join(screen))
+            time.sleep(0.05)
+        return screen
+
+    def until_seen(self, text: str) -> list[str]:
+        return self.until(lambda screen: any(text in row for row in screen))
+
+    def _tmux(self, *arguments: str) -> str:
+        # The variable TMUX would make a nested server out of it.
+        environment = {key: value for key, value in os.environ.items() if key != "TMUX"}
+        run = subprocess.run(
+            ["tmux", "-L", self._socket, *arguments], check=True, capture_output=True, text=True, env=environment
+        )
+        return run.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        socket = self._tmux("display-message", "-p", "#{socket_path}").strip()
+        self._tmux("kill-server")
+        Path(socket).unlink(missing_ok=True)
