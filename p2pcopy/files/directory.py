@@ -95,7 +95,7 @@ class DirectoryStore:
     def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
         if index in self._failed:
             return None
-        if offset < 0 or (entry.size is not None and offset + len(data) > entry.size):
+        if index in self._waiting or offset < 0 or (entry.size is not None and offset + len(data) > entry.size):
             raise InternalError(f"A block at {offset} does not belong into entry {index}")
         try:
             # Space is reserved for files of several blocks; one block needs no help to stay in one piece.
@@ -110,8 +110,8 @@ class DirectoryStore:
     def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]:
         if (failed := self._failed.pop(index, None)) is not None:
             return [failed]
-        if size and index not in self._parts:
-            raise InternalError(f"Entry {index} is not whole: nothing of it was written")
+        if index in self._waiting or (size and index not in self._parts):
+            raise InternalError(f"Entry {index} was never begun, or is finished already")
         try:
             part = self._part(index, entry, 0)
             part.seal(size, entry.mode & 0o777 & ~self._umask, entry.mtime_ns)
@@ -314,12 +314,8 @@ class DirectoryStore:
         """The names in all directories in which something was made are on the disk."""
         changed, self._changed = self._changed, {}
         covered = {path for path, device in changed.items() if self._syncer.covers(device)}
-        try:
-            if len(covered) > FEW:
-                self._syncer.everything()
-                changed = {path: device for path, device in changed.items() if path not in covered}
-        except OSError as error:
-            self._reason(error)
+        if len(covered) > FEW and self._syncer.try_everything():
+            changed = {path: device for path, device in changed.items() if path not in covered}
         for path in changed:
             try:
                 self._directories.get(path).sync()
@@ -333,10 +329,12 @@ class DirectoryStore:
         self._waiting.pop(index, None)
         if (part := self._parts.pop(index, None)) is None:
             return
-        part.suspend()
         # A part file that cannot be removed does no harm: the next run replaces it.
         with suppress(OSError):
-            part.discard(self._directories.get(part.parent))
+            try:
+                part.discard(self._directories.get(part.parent))
+            finally:
+                part.suspend()
 
     def _failure(self, index: int, error: Exception) -> Outcome:
         self._drop(index)

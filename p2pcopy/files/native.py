@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import platform
+import struct
 import sys
 from collections.abc import Callable
 from typing import Final, cast
@@ -16,6 +17,10 @@ _FALLOC_FL_PUNCH_HOLE: Final = 2
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _SYNC_FILE_RANGE_WRITE_AND_WAIT: Final = 7
 _RENAME_NOREPLACE: Final = 1
+# statx(2): struct statx has its mask of valid fields at byte 0, the time of birth (seconds, nanoseconds) at 80
+_AT_EMPTY_PATH: Final = 0x1000
+_STATX_BTIME: Final = 0x800
+_STATX: Final = struct.Struct("=I76xqI164x")
 
 # statfs(2). On these, syncfs() is as good as an fsync() of every file; on FUSE and on network file systems it is not always.
 _LOCAL_FILE_SYSTEMS: Final = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630})
@@ -41,6 +46,7 @@ _fallocate = _load("fallocate", _FD, _FLAGS, _OFFSET, _OFFSET)
 _sync_file_range = _load("sync_file_range", _FD, _OFFSET, _OFFSET, ctypes.c_uint)
 _syncfs = _load("syncfs", _FD)
 _fstatfs = _load("fstatfs", _FD, ctypes.c_char_p)
+_statx = _load("statx", _FD, _NAME, _FLAGS, ctypes.c_uint, _NAME)
 _renameat2 = _load("renameat2", _FD, _NAME, _FD, _NAME, ctypes.c_uint)
 
 
@@ -90,12 +96,24 @@ def sync_file_system(fd: int) -> bool:
     return _done(_syncfs, fd)
 
 
+def birth(fd: int) -> tuple[int, int] | None:
+    """When the file was made, in seconds and nanoseconds; None where that is not known.
+
+    Tells it from a later one that was given the same inode number.
+    """
+    answer = ctypes.create_string_buffer(_STATX.size)
+    if not _done(_statx, fd, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer):
+        return None
+    mask, seconds, nanoseconds = _STATX.unpack(answer.raw)
+    return (seconds, nanoseconds) if mask & _STATX_BTIME else None
+
+
 def rename_without_replacing(dir_fd: int, old: str, new: str) -> bool:
     """Rename within a directory, atomically. False where that cannot be done. Raises FileExistsError and other OSError."""
     return _done(_renameat2, dir_fd, os.fsencode(old), dir_fd, os.fsencode(new), _RENAME_NOREPLACE)
 
 
-def _done(call: _Call | None, *arguments: int | bytes) -> bool:
+def _done(call: _Call | None, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> bool:
     if call is None:
         return False
     while call(*arguments) != 0:

@@ -41,13 +41,13 @@ def part_name(name: str) -> str:
 
 
 class PartFile:
-    """A part file of ours: locked while it is open, and known by device and inode while it is not.
+    """A part file of ours: locked while it is open, and known by device, inode and time of birth while it is not.
 
     path: of the final file, below the root; parent and name are its two halves, part is the name meanwhile.
     Methods raise OSError, and PartFault or PartLocked where the file at its name is not this one any more.
     """
 
-    __slots__ = ("_device", "_fd", "_inode", "_mtime_ns", "_reserved", "name", "parent", "part", "path")
+    __slots__ = ("_birth", "_device", "_fd", "_inode", "_mtime_ns", "_reserved", "name", "parent", "part", "path")
 
     def __init__(self, directory: Directory, path: str, reserve: int) -> None:
         """Create it; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
@@ -56,6 +56,7 @@ class PartFile:
         self.part = part_name(self.name)
         self._reserved = False
         self._mtime_ns = 0
+        self._birth: tuple[int, int] | None = None
         self._fd: int | None = _create(directory, self.part)
         status = os.fstat(self._fd)
         self._device, self._inode = status.st_dev, status.st_ino
@@ -94,7 +95,7 @@ class PartFile:
                 raise
             raise PartFault("its part file was replaced by another program") from error
         try:
-            if not self._is(os.fstat(fd)):
+            if not self._is(os.fstat(fd)) or native.birth(fd) != self._birth:
                 raise PartFault("its part file was replaced by another program")
             _lock(fd, self.part)
         except BaseException:
@@ -105,6 +106,8 @@ class PartFile:
     def suspend(self) -> None:
         """Close the descriptor, which gives up the lock; reopen() goes on."""
         if self._fd is not None:
+            # The inode number may now be given to another file, should this one be removed.
+            self._birth = native.birth(self._fd)
             os.close(self._fd)
             self._fd = None
 
@@ -141,12 +144,16 @@ class PartFile:
 
     def discard(self, directory: Directory) -> None:
         """Remove it. What is at its name and is not ours stays."""
-        self.suspend()
         try:
+            self.reopen(directory)
             self.check(directory)
-        except PartFault:
+            if sys.platform == "win32":
+                self.suspend()
+            directory.remove(self.part)
+        except (PartFault, PartLocked):
             return
-        directory.remove(self.part)
+        finally:
+            self.suspend()
 
     def _is(self, status: os.stat_result) -> bool:
         return (status.st_dev, status.st_ino) == (self._device, self._inode) and stat.S_ISREG(status.st_mode)
@@ -177,7 +184,7 @@ class Writeback:
 
 def is_zero(data: bytes | memoryview) -> bool:
     """Nothing but zero bytes; quick for data that is not."""
-    return len(data) > 0 and data[0] == 0 and data[-1] == 0 and not bytes(data).strip(b"\0")
+    return len(data) > 0 and data[0] == 0 and data[-1] == 0 and bytes(data) == bytes(len(data))
 
 
 def _create(directory: Directory, name: str) -> int:

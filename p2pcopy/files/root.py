@@ -21,8 +21,9 @@ class Root:
     def __init__(self, path: str) -> None:
         self.shown = display(path or os.curdir)
         self._made: list[str] = []
+        self.path = ""
         try:
-            self.path = os.path.abspath(path or os.curdir)
+            self.path = _absolute(path or os.curdir)
             self._make(self.path)
             self.directory = Directory.at(self.path)
         except OSError as error:
@@ -86,17 +87,26 @@ class Root:
 
     def _unusable(self, error: OSError) -> LocalFileError:
         if isinstance(error, NotADirectoryError):
-            return LocalFileError(f"{self._file_on_the_way()} is a file, not a directory", _ELSEWHERE)
+            return LocalFileError(f"{display(self._on_the_way())} is a file, not a directory", _ELSEWHERE)
         if isinstance(error, FileNotFoundError):
-            return LocalFileError(f"{self.shown} is a link to nothing", _ELSEWHERE)
+            stop = self._on_the_way()
+            if os.path.islink(stop):
+                return LocalFileError(f"{display(stop)} is a link to nothing", _ELSEWHERE)
+            return faults.gone(self.shown)
         if error.errno in (errno.EACCES, errno.EPERM):
             return LocalFileError(f"Nothing may be written in {self.shown}", _ELSEWHERE)
         return faults.fatal(error, self.shown) or LocalFileError(
             f"{self.shown} cannot be used: {faults.reason(error)}", _ELSEWHERE
         )
 
-    def _file_on_the_way(self) -> str:
+    def _on_the_way(self) -> str:
+        """The end of what there is of the path."""
         path = self.path
-        while not os.path.lexists(path):
+        while path and not os.path.lexists(path):
             path = os.path.dirname(path)
-        return display(path)
+        return path
+
+
+def _absolute(path: str) -> str:
+    """Without "..", which behind a link is not what it looks like."""
+    return os.path.realpath(path) if os.pardir in path.split(os.sep) else os.path.abspath(path)

@@ -30,7 +30,7 @@ class Syncer:
         """Data and metadata of these open part files are on the disk, but for those that are returned."""
         rest = list(parts)
         here = {part for part in parts if self.covers(part.device)}
-        if len(here) > FEW and self._try_everything():
+        if len(here) > FEW and self.try_everything():
             rest = [part for part in parts if part not in here]
         if len(rest) > 1:
             for part in rest:
@@ -54,7 +54,8 @@ class Syncer:
         if self._at_once and self._root is not None:
             native.sync_file_system(self._root)
 
-    def _try_everything(self) -> bool:
+    def try_everything(self) -> bool:
+        """As everything(), and whether it went well."""
         try:
             self.everything()
         except OSError:
