@@ -109,16 +109,15 @@ class PeerChannel:
             raise _lost()
         channel.send(message)
 
-    def _received(self, stream: int, message: bytes) -> None:
+    def _received(self, stream: int, message: bytes) -> bool:
         if self._is_over or self._is_ours:
-            return
+            return True
         if self._sink is not None:
             self._deliver(self._sink, stream, message)
-            return
+            return True
         self._early.append((stream, message))
         self._early_bytes += len(message)
-        if self._early_bytes > MAX_EARLY_BYTES or len(self._early) > MAX_EARLY_MESSAGES:
-            self._sctp.lost()
+        return self._early_bytes <= MAX_EARLY_BYTES and len(self._early) <= MAX_EARLY_MESSAGES
 
     @staticmethod
     def _deliver(sink: Sink, stream: int, message: bytes) -> None:

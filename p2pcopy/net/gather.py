@@ -175,6 +175,8 @@ def _reason(error: BaseException) -> str:
             return "no answer"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not accepted: {error.verify_message}"
+        case ConnectionRefusedError():
+            return "the connection was refused"
         case OSError():
             return error.strerror or str(error) or type(error).__name__
         case KeyError() | ValueError():

@@ -77,6 +77,7 @@ class PatientConnection(Connection):
         )
         self.remote_username = remote.ufrag
         self.remote_password = remote.password
+        self._remote_key = remote.password.encode()
         self._relay_policy = relay
         self._times = times
         self._refused: set[Address] = set()
@@ -261,14 +262,13 @@ class PatientConnection(Connection):
 
     async def _transact(self, pair: CandidatePair, *, nominate: bool, retransmissions: int) -> tuple[Address, Address]:
         """One STUN transaction on a pair. Returns our address as the peer sees it, and where the answer came from."""
-        assert self.remote_password is not None  # set by __init__  # noqa: S101
         loop = asyncio.get_running_loop()
         request = self.build_request(pair, nominate)
         started = loop.time()
         self._in_flight[pair] = request
         try:
             response, address = await pair.protocol.request(
-                request, pair.remote_addr, integrity_key=self.remote_password.encode(), retransmissions=retransmissions
+                request, pair.remote_addr, integrity_key=self._remote_key, retransmissions=retransmissions
             )
         finally:
             self._in_flight.pop(pair, None)

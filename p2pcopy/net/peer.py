@@ -70,6 +70,7 @@ class Peer:
         self._sctp: BoundedSctpTransport | None = None
         self._channel: PeerChannel | None = None
         self._path: Path | None = None
+        self._gather_task: asyncio.Task[tuple[Candidate, ...]] | None = None
         self._close_task: asyncio.Task[None] | None = None
 
     @property
@@ -80,9 +81,15 @@ class Peer:
     async def gather(self) -> tuple[Candidate, ...]:
         """Our addresses that help, best first; once only. Takes at most times.gather_limit_s, or little more.
 
-        Raises NoConnection when there is not a single one.
+        Raises NoConnection when there is not a single one, or when closed meanwhile.
         """
-        return await self._gathering.run()
+        self._gather_task = asyncio.create_task(self._gathering.run())
+        try:
+            return await self._gather_task
+        except asyncio.CancelledError:
+            if self._close_task is not None and not _is_cancelled():
+                raise NoConnection("The connection was closed before it came up") from None
+            raise
 
     def add_remote(self, candidates: Iterable[Candidate]) -> None:
         """The peer's addresses. Any number of times, also while connect() runs. mDNS names are passed over."""
@@ -153,8 +160,14 @@ class Peer:
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._times.close_s):
+                await self._end_gathering()
                 await self._end_session()
                 await self._ice.close()
+
+    async def _end_gathering(self) -> None:
+        if self._gather_task is not None:
+            self._gather_task.cancel()
+            await asyncio.wait([self._gather_task])
 
     async def _end_session(self) -> None:
         if self._channel is not None:
@@ -186,6 +199,12 @@ def _ice_candidate(candidate: Candidate, number: int) -> IceCandidate:
         port=candidate.port,
         type=candidate.type,
     )
+
+
+def _is_cancelled() -> bool:
+    """Has somebody asked the running task to end?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _no_session(what: str) -> NoConnection:

@@ -23,7 +23,7 @@ MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 
 
 
 class BoundedSctpTransport(RTCSctpTransport):
-    """on_message: stream, message; on_progress: the backlog may have become smaller.
+    """on_message: takes stream and message, and says whether the peer may go on; on_progress: the backlog may be smaller.
 
     Text arrives as its UTF-8 bytes. A peer that opens other channels, sends messages above MAX_MESSAGE, or never
     completes them, ends the association.
@@ -31,7 +31,7 @@ class BoundedSctpTransport(RTCSctpTransport):
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
         super().__init__(transport, PORT)
-        self.on_message: Callable[[int, bytes], None] = lambda stream, message: None
+        self.on_message: Callable[[int, bytes], bool] = lambda stream, message: True
         self.on_progress: Callable[[], None] = lambda: None
 
     async def begin(self) -> None:
@@ -73,9 +73,8 @@ class BoundedSctpTransport(RTCSctpTransport):
         await super()._receive_data_chunk(chunk)
 
     async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        if len(data) > MAX_MESSAGE:
+        is_empty = pp_id in (WEBRTC_BINARY_EMPTY, WEBRTC_STRING_EMPTY)
+        if not is_empty and pp_id not in (WEBRTC_BINARY, WEBRTC_STRING):
+            return
+        if len(data) > MAX_MESSAGE or not self.on_message(stream_id, b"" if is_empty else data):
             await self.stop()
-        elif pp_id in (WEBRTC_BINARY, WEBRTC_STRING):
-            self.on_message(stream_id, data)
-        elif pp_id in (WEBRTC_BINARY_EMPTY, WEBRTC_STRING_EMPTY):
-            self.on_message(stream_id, b"")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aioice import Candidate, stun, turn
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -19,7 +20,8 @@ from p2pcopy.net.uri import ServerUri
 Address = tuple[str, int]
 
 COMPONENT: Final = 1  # a data channel has one component (RFC 8445 section 4)
-RECEIVE_BUFFER: Final = 256 * 1024
+RECEIVE_BUFFER: Final = 4 * 1024 * 1024  # asked for; many systems give 208 KiB
+READ_AT_ONCE: Final = 128  # datagrams
 _FIRST_DTLS: Final = 20
 _LAST_DTLS: Final = 63
 # A TURN permission ends after 300 s (RFC 8656 section 9); binding the channel again refreshes it. aioice: 500 s.
@@ -45,8 +47,9 @@ class IceProtocol(StunProtocol):
     TURN server, "" for a socket of this machine; mapped: our address as a STUN server sees it.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, raw: socket.socket | None = None) -> None:
         super().__init__(receiver)  # type: ignore[arg-type]
+        self._raw = raw
         self.receiver: Receiver = receiver  # type: ignore[assignment]
         self.keep_alive_to: Address | None = None
         self.relay = ""
@@ -58,6 +61,10 @@ class IceProtocol(StunProtocol):
         super().connection_lost(exc)
 
     def datagram_received(self, data: bytes | str, addr: tuple[object, ...]) -> None:
+        self._take(data, addr)
+        _take_waiting(self._raw, self._take)
+
+    def _take(self, data: bytes | str, addr: tuple[object, ...]) -> None:
         if not isinstance(data, bytes) or not data:
             return
         address = (str(addr[0]), int(str(addr[1])))
@@ -94,10 +101,11 @@ class IceProtocol(StunProtocol):
         await super().close()
 
 
-class _BoundedDelete(turn.TurnClientMixin):
-    """A TURN client that gives up on a dead server when it says goodbye; aioice's takes 63.5 s."""
+class _TurnClient(turn.TurnClientMixin):
+    """Gives up on a dead server when it says goodbye, where aioice takes 63.5 s, and survives malformed messages."""
 
     goodbye_s: float
+    raw: socket.socket | None
 
     async def delete(self) -> None:
         try:
@@ -106,31 +114,58 @@ class _BoundedDelete(turn.TurnClientMixin):
         except TimeoutError:
             return  # the server frees the allocation when its lifetime ends
 
-
-class _UdpClient(_BoundedDelete, turn.TurnClientUdpProtocol):
     def datagram_received(self, data: bytes | str, addr: Address) -> None:
-        _receive(super().datagram_received, data, addr)
+        with contextlib.suppress(IndexError, struct.error):  # a malformed message
+            super().datagram_received(data, addr)
 
 
-class _TcpClient(_BoundedDelete, turn.TurnClientTcpProtocol):
+class _UdpClient(_TurnClient, turn.TurnClientUdpProtocol):
     def datagram_received(self, data: bytes | str, addr: Address) -> None:
-        _receive(super().datagram_received, data, addr)
+        super().datagram_received(data, addr)
+        _take_waiting(self.raw, super().datagram_received)
 
 
-def _receive(take: Callable[[bytes | str, Address], None], data: bytes | str, addr: Address) -> None:
-    try:
-        take(data, addr)
-    except (IndexError, struct.error):
-        return  # a malformed message
+class _TcpClient(_TurnClient, turn.TurnClientTcpProtocol):
+    pass
+
+
+def _udp_socket(address: str) -> socket.socket:
+    raw = socket.socket(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET, socket.SOCK_DGRAM)
+    raw.setblocking(False)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return raw
+
+
+def _readable(raw: socket.socket) -> socket.socket | None:
+    """Only on a loop that waits for readiness; on Windows' default one the system already holds a read on the socket."""
+    return raw if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop) else None
+
+
+def _take_waiting(raw: socket.socket | None, take: Callable[[bytes, Any], None]) -> None:
+    """Hand over what else waits in the socket.
+
+    asyncio reads one datagram a turn of the loop. The system's buffer holds about 200, less than SCTP's window, and what
+    does not fit is lost, which costs aiortc seconds.
+    """
+    if raw is None:
+        return
+    with contextlib.suppress(OSError):  # BlockingIOError: that was all; others come again, to asyncio
+        for _ in range(READ_AT_ONCE):
+            take(*raw.recvfrom(65535))
 
 
 async def open_host(receiver: Receiver, address: str) -> IceProtocol:
     """A socket on one of our addresses, with its host candidate. Raises OSError."""
-    _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: IceProtocol(receiver), local_addr=(address, 0)
-    )
-    _enlarge_buffer(protocol.transport)
-    host, port = protocol.transport.get_extra_info("sockname")[:2]
+    raw = _udp_socket(address)
+    try:
+        raw.bind((address, 0))
+        _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: IceProtocol(receiver, _readable(raw)), sock=raw
+        )
+    except BaseException:
+        raw.close()
+        raise
+    host, port = raw.getsockname()[:2]
     protocol.local_candidate = _candidate("host", host, port, None)
     return protocol
 
@@ -164,17 +199,23 @@ async def open_relay(
     """
     loop = asyncio.get_running_loop()
     server = (address, uri.port)
+    raw = _udp_socket(address) if uri.transport == "udp" else None
 
     def client(kind: type[_UdpClient] | type[_TcpClient]) -> _UdpClient | _TcpClient:
         protocol = kind(server, username or None, password or None, turn.DEFAULT_ALLOCATION_LIFETIME, _BIND_AGAIN_S)
         protocol.goodbye_s = goodbye_s
+        protocol.raw = _readable(raw) if raw is not None else None
         return protocol
 
     transport: asyncio.BaseTransport
     inner: _UdpClient | _TcpClient
-    if uri.transport == "udp":
-        transport, inner = await loop.create_datagram_endpoint(lambda: client(_UdpClient), remote_addr=server)
-        _enlarge_buffer(transport)
+    if raw is not None:
+        try:
+            raw.connect(server)
+            transport, inner = await loop.create_datagram_endpoint(lambda: client(_UdpClient), sock=raw)
+        except BaseException:
+            raw.close()
+            raise
     else:
         context = await asyncio.to_thread(ssl.create_default_context) if uri.tls else None
         transport, inner = await loop.create_connection(
@@ -215,9 +256,3 @@ def _candidate(kind: str, host: str, port: int, related: Address | None, foundat
         related_address=related[0] if related else None,
         related_port=related[1] if related else None,
     )
-
-
-def _enlarge_buffer(transport: asyncio.BaseTransport) -> None:
-    bound = transport.get_extra_info("socket")
-    if bound is not None:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)

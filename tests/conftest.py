@@ -1,0 +1,48 @@
+"""What all tests share: what to do where a laboratory is not possible, and a watch for what asyncio complains about."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Iterator
+
+import lab.network
+import lab.turn
+import pytest
+
+_NEEDS = {"lab": lab.network.why_not, "coturn": lab.turn.why_not}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that need what is not here are skipped, but never in continuous integration, which has to have it."""
+    for name, why_not in _NEEDS.items():
+        if item.get_closest_marker(name) is not None and (reason := why_not()):
+            if os.environ.get("CI"):
+                pytest.fail(f"this test has to run here: {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_does_not_complain() -> Iterator[None]:
+    """Fails a test after which asyncio reports exceptions that nobody took, or tasks destroyed while pending.
+
+    Such reports are log messages, not warnings, so that filterwarnings does not see them.
+    """
+    logger, complaints = logging.getLogger(asyncio.__name__), _Complaints()
+    logger.addHandler(complaints)
+    yield
+    gc.collect()
+    logger.removeHandler(complaints)
+    if complaints.messages:
+        pytest.fail("asyncio complains: " + "\n".join(complaints.messages), pytrace=False)

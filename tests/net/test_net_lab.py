@@ -1,0 +1,234 @@
+"""Two peers in two network namespaces: a LAN, the open internet, and two port-restricted NATs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import pytest
+from lab import PASSWORD, USERNAME, Coturn, Lab, Place, Topology
+from meeting import Inbox
+
+from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
+from p2pcopy.events import PathKind
+from p2pcopy.net import ice
+from p2pcopy.net.peer import Peer, PeerChannel
+from p2pcopy.signaling.candidates import Candidate
+
+pytestmark = pytest.mark.lab
+
+ALONE = NetSettings(stun=())
+
+
+class Side:
+    """A peer in a place, driven from the test's thread."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.inbox = Inbox()
+
+    def begin(
+        self,
+        settings: NetSettings,
+        secret: bytes,
+        *,
+        pin: bytes | None = None,
+        times: NetTimes = NetTimes(),  # noqa: B008
+    ) -> tuple[Candidate, ...]:
+        async def begin() -> tuple[Candidate, ...]:
+            self.peer = Peer(settings, secret, offering=pin is None, remote_pin=pin, times=times)
+            return await self.peer.gather()
+
+        return self.place.run(begin())
+
+    def told(self, candidates: tuple[Candidate, ...]) -> None:
+        async def told() -> None:
+            self.peer.add_remote(candidates)
+
+        self.place.run(told())
+
+    def connect(self) -> Future[PeerChannel]:
+        async def connect() -> PeerChannel:
+            channel = await self.peer.connect()
+            channel.attach(self.inbox)
+            return channel
+
+        return self.place.start(connect())
+
+    def close(self) -> None:
+        self.place.run(self.peer.close())
+
+
+@dataclass
+class Pair:
+    """Both sides, and what they will be connected by."""
+
+    a: Side
+    b: Side
+    answer: tuple[Candidate, ...]
+    left: Future[PeerChannel]
+    right: Future[PeerChannel]
+
+    def connected(self, timeout: float) -> tuple[PeerChannel, PeerChannel]:
+        end = time.monotonic() + timeout
+        return self.left.result(timeout), self.right.result(max(0.1, end - time.monotonic()))
+
+    def kinds(self) -> tuple[PathKind, PathKind]:
+        return self.a.peer.path().kind, self.b.peer.path().kind
+
+
+class Rooms:
+    """Makes pairs of sides in a laboratory, and cleans them up."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.sides: list[Side] = []
+
+    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = NetTimes()) -> Pair:  # noqa: B008
+        """a has made an offer and waits; b has it and connects."""
+        secret = os.urandom(16)
+        sides = []
+        for member in ("a", "b"):
+            sides.append(Side(Place(self.lab, member).__enter__()))
+            self.sides.append(sides[-1])
+        left, right = sides
+        offer = left.begin(a, secret, times=times)
+        answer = right.begin(b, secret, pin=left.peer.pin, times=times)
+        right.told(offer)
+        return Pair(left, right, answer, left.connect(), right.connect())
+
+    def clean_up(self) -> None:
+        for side in self.sides:
+            if hasattr(side, "peer"):
+                side.close()
+            side.place.__exit__(None, None, None)
+        self.sides.clear()
+
+
+@pytest.fixture
+def rooms(request: pytest.FixtureRequest) -> Iterator[Rooms]:
+    with Lab(request.param) as lab:
+        rooms = Rooms(lab)
+        yield rooms
+        rooms.clean_up()
+
+
+lan = pytest.mark.parametrize("rooms", [Topology.LAN], indirect=True)
+public = pytest.mark.parametrize("rooms", [Topology.PUBLIC], indirect=True)
+two_nats = pytest.mark.parametrize("rooms", [Topology.TWO_NATS], indirect=True)
+
+
+@pytest.fixture
+def coturn(rooms: Rooms) -> Iterator[Coturn]:
+    with Coturn(Lab.SERVER, lab=rooms.lab) as server:
+        yield server
+        rooms.clean_up()
+
+
+def with_stun(coturn: Coturn) -> NetSettings:
+    return NetSettings(stun=(IceServer(coturn.stun_url),))
+
+
+def with_turn(coturn: Coturn, relay: Relay = Relay.AUTO) -> NetSettings:
+    turn = IceServer(coturn.turn_url, USERNAME, PASSWORD)
+    return NetSettings(stun=(IceServer(coturn.stun_url),), turn=(turn,), relay=relay)
+
+
+@lan
+def test_one_paste_in_a_lan(rooms: Rooms) -> None:
+    pair = rooms.pair(ALONE, ALONE)
+    pair.connected(5)
+    assert pair.kinds() == (PathKind.LOCAL, PathKind.LOCAL)
+    assert pair.a.peer.path().remote.startswith("10.77.0.3:")
+    assert pair.b.peer.path().remote.startswith("10.77.0.2:")
+
+
+@public
+def test_one_paste_between_public_addresses(rooms: Rooms) -> None:
+    pair = rooms.pair(ALONE, ALONE)
+    pair.connected(5)
+    assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
+    assert pair.a.peer.path().local_type == pair.b.peer.path().local_type == "host"
+
+
+@two_nats
+@pytest.mark.coturn
+def test_two_pastes_through_two_nats_however_late_the_answer_is(
+    rooms: Rooms, coturn: Coturn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ice, "RETRANSMISSIONS", 0)
+    monkeypatch.setattr(ice, "IDLE_S", 1.0)
+    pair = rooms.pair(with_stun(coturn), with_stun(coturn), NetTimes(recheck_s=0.1))
+    with pytest.raises(TimeoutError):  # every pair has failed several times by then
+        pair.connected(4)
+    pasted = time.monotonic()
+    pair.a.told(pair.answer)
+    pair.connected(5)
+    assert time.monotonic() - pasted < 2
+    assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
+    path = pair.a.peer.path()
+    assert (path.local_type, path.remote_type) == ("srflx", "srflx")
+    assert path.local.startswith("203.0.113.101:")
+    assert path.remote.startswith("198.51.100.102:")
+
+
+@two_nats
+@pytest.mark.coturn
+def test_one_paste_when_both_use_the_same_relay(rooms: Rooms, coturn: Coturn) -> None:
+    pair = rooms.pair(with_turn(coturn), with_turn(coturn))
+    pair.connected(10)
+    assert pair.kinds() == (PathKind.RELAYED, PathKind.RELAYED)
+    assert pair.a.peer.path().relay == pair.b.peer.path().relay == coturn.turn_url
+
+
+@two_nats
+@pytest.mark.coturn
+def test_nothing_is_relayed_that_can_be_direct(rooms: Rooms, coturn: Coturn) -> None:
+    pair = rooms.pair(with_turn(coturn), with_turn(coturn))
+    pair.a.told(pair.answer)
+    pair.connected(10)
+    assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
+
+
+@two_nats
+@pytest.mark.coturn
+def test_relay_only(rooms: Rooms, coturn: Coturn) -> None:
+    only = with_turn(coturn, Relay.ONLY)
+    pair = rooms.pair(only, only)
+    assert {each.type for each in pair.answer} == {"relay"}
+    left, _ = pair.connected(10)
+    assert pair.kinds() == (PathKind.RELAYED, PathKind.RELAYED)
+
+    async def send() -> None:
+        left.send_control(b"through the relay")
+        await left.acknowledged()
+
+    pair.a.place.run(send())
+    pair.b.place.run(pair.b.inbox.until(control=1))
+
+
+@lan
+def test_a_short_break_is_survived_and_a_long_one_ends_it(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice, "CONSENT_INTERVAL_S", 0.3)
+    monkeypatch.setattr(ice, "CONSENT_RETRY_S", 0.3)
+    monkeypatch.setattr(ice, "CONSENT_EXPIRY_S", 5.0)
+    pair = rooms.pair(ALONE, ALONE)
+    left, _ = pair.connected(5)
+
+    async def send() -> None:
+        left.send_control(b"during the break")
+
+    rooms.lab.cut("a")
+    pair.a.place.run(send())
+    time.sleep(1)
+    assert pair.b.inbox.control == []
+    rooms.lab.mend("a")
+    pair.b.place.run(pair.b.inbox.until(control=1))
+    assert pair.a.inbox.closed == pair.b.inbox.closed == 0
+    rooms.lab.cut("b")
+    for side in (pair.a, pair.b):
+        side.place.run(side.inbox.until(closed=1))
+        assert side.inbox.closed == 1
