@@ -1,0 +1,64 @@
+# Everything runs in a virtual environment that make sets up by itself; only Python 3.11 or newer and make must be there.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= logical
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: help demo test check lint types cover bench clean
+
+help:
+	@echo "make demo    send real files from one process to another and compare them"
+	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
+	@echo "make check   lint, types and test"
+	@echo "make cover   run the tests and check the coverage"
+	@echo "make bench   measure the throughput (BENCH_ARGS=...)"
+	@echo "make clean   remove what make made"
+	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
+
+demo: $(READY)
+	@$(BIN)/python tests/demo/demo.py
+
+test: $(READY)
+	$(PYTEST) $(PYTEST_ARGS)
+
+check: lint types test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	bash -n .ci/run
+
+types: $(READY)
+	$(BIN)/mypy
+
+# Subprocesses and the workers of xdist are measured too: "patch" in pyproject.toml.
+cover: $(READY)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"
+
+bench: $(READY)
+	$(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find p2pcopy tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The version is in p2pcopy/__init__.py, and the installed metadata repeats it. Old versions of pip know no dependency groups.
+$(READY): pyproject.toml p2pcopy/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "p2pcopy needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --group dev --editable .
+	@touch $@
