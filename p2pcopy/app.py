@@ -9,12 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
 from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
-from p2pcopy.errors import Declined, ExitCode, LocalFileError, P2PCopyError
+from p2pcopy.errors import Declined, ExitCode, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -61,13 +62,16 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
         follow_symlinks=settings.follow_symlinks,
     )
     keyboard = _keyboard(busy=sources.uses_stdin)
+    if sources.uses_stdin and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
+        raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
     desk = _desk(settings.talk, reporter, keyboard)
-    stdin = sys.stdin.buffer if sources.uses_stdin else None
+    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+    stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
     with (
         closing(EntryLog()) as log,
         closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
     ):
-        async with _meet(Starter.SENDER, settings.to, settings, desk, keyboard) as (peer, channel):
+        async with _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines) as (peer, channel):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -94,12 +98,13 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
     to_stdout = settings.output == "-"
-    keyboard = _keyboard(busy=settings.code == "-" and not sys.stdin.isatty())
+    piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
+    keyboard = _keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
     desk = _desk(settings.talk, reporter, keyboard)
     with closing(_open_store(settings.output)) as store, closing(EntryLog()) as log:
-        async with _meet(Starter.RECEIVER, settings.code, settings, desk, keyboard) as (peer, channel):
+        async with _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (peer, channel):
             session = ReceiveSession(
                 channel,
                 _LIMITS,
@@ -163,6 +168,22 @@ class _Keyboard:
     lines: Lines | None
     person: Lines | None
 
+    def typed(self, reporter: Reporter) -> LineSource | None:
+        """The lines; the display is told when a person has typed one."""
+        return self.lines if self.person is None else _Typed(self.person, reporter)
+
+
+class _Typed:
+    def __init__(self, lines: Lines, reporter: Reporter) -> None:
+        self._lines = lines
+        self._reporter = reporter
+
+    async def next_line(self) -> str | None:
+        line = await self._lines.next_line()
+        if line is not None:
+            self._reporter.entered()
+        return line
+
 
 def _keyboard(*, busy: bool) -> _Keyboard:
     """Standard input; while that is busy with something else, the terminal itself if there is one."""
@@ -181,7 +202,7 @@ def _open_terminal() -> Lines | None:
 
 
 def _desk(talk: Talk, reporter: Reporter, keyboard: _Keyboard) -> Desk:
-    answers: LineSource | None = keyboard.lines
+    answers = None if keyboard.lines is None else keyboard.typed(reporter)
     if talk.answer is not None:
         answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
     person = keyboard.person is not None and talk.answer is None
@@ -210,18 +231,16 @@ def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
 
 
 def _meet(
-    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, keyboard: _Keyboard
+    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
 ) -> _Meeting:
+    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
     if theirs is None:
         return meeting.offer(role, settings.net, desk)
     other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
     picture = Path(theirs)
     if picture.suffix.lower() in qr.PICTURES and picture.is_file():
         theirs = qr.read_qr_image(picture)
-    source = exchange.code_source(
-        theirs, Lines() if theirs == "-" and keyboard.lines is None else keyboard.lines or Lines()
-    )
-    return meeting.answer(source, other, settings.net, desk)
+    return meeting.answer(exchange.code_source(theirs, lines or Lines()), other, settings.net, desk)
 
 
 def _asking(
@@ -242,17 +261,17 @@ def _asking(
 
     async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
         """The answer that makes sense; None at the end of input."""
-        if keyboard.person is None:
+        typed = keyboard.typed(reporter)
+        if keyboard.person is None or typed is None:
             raise Declined(
                 "nobody is there to accept the offer: there is no terminal",
                 "Add --yes to accept whatever the sender offers.",
             )
         while True:
             reporter.ask(question)
-            line = await keyboard.person.next_line()
+            line = await typed.next_line()
             if line is None:
                 return None
-            reporter.entered()
             answer = parse(line)
             if answer is not None:
                 return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -244,12 +244,13 @@ def explain(
     with _telling(False):
         from p2pcopy.explain import explain_code
 
-        sys.stdout.write(explain_code(code))
+        _print(explain_code(code))
 
 
 def _version(value: bool) -> None:
     if value:
-        sys.stdout.write(f"p2pcopy {__version__}\n")
+        with _telling(False):
+            _print(f"p2pcopy {__version__}\n")
         raise typer.Exit
 
 
@@ -271,9 +272,6 @@ def main() -> NoReturn:
         app(prog_name="p2pcopy")
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(ExitCode.LOCAL)
     except Exception as error:  # a defect: no traceback unless it is wanted
         if {"-v", "--verbose"} & set(sys.argv):
             raise
@@ -317,11 +315,22 @@ def _say(error: P2PCopyError, *, json: bool = False) -> None:
     if json:
         from p2pcopy.ui.jsonlines import to_json
 
-        sys.stdout.write(to_json(failed) + "\n")
+        with suppress(LocalFileError):  # nobody reads any more; the exit code still says what happened
+            _print(to_json(failed) + "\n")
     else:
         from p2pcopy.ui.plain import Quiet
 
         Quiet(sys.stderr, None).tell(failed)
+
+
+def _print(text: str) -> None:
+    """To standard output, at once. Raises LocalFileError; what comes later goes nowhere."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise LocalFileError(f"standard output cannot be written: {error.strerror}", "Send it elsewhere.") from error
 
 
 def _net(
@@ -334,12 +343,11 @@ def _net(
     relay: Relay | None,
     wait: str | None,
 ) -> NetSettings:
-    environment = os.environ
     if no_stun and stun:
         raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
-    stun_urls = () if no_stun else _urls(layered(stun, environment, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
-    turn_urls = _urls(layered(turn, environment, "P2PCOPY_TURN", table, "turn", ()))
-    username = layered(turn_user, environment, "P2PCOPY_TURN_USER", table, "turn_user", "")
+    stun_urls = () if no_stun else _urls(layered(stun, os.environ, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
+    turn_urls = _urls(layered(turn, os.environ, "P2PCOPY_TURN", table, "turn", ()))
+    username = layered(turn_user, os.environ, "P2PCOPY_TURN_USER", table, "turn_user", "")
     password = _turn_password(turn_password_file, table)
     if turn_urls and not (username and password):
         raise UsageError(

@@ -121,12 +121,12 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "4096", "10k", "1.5M", "2GiB" (powers of 1024). Raises UsageError for anything else."""
+    """Bytes from "4096", "10k", "1.5M", "2GiB" (powers of 1024), up to 18 digits. Raises UsageError for anything else."""
     body = text.strip().lower().removesuffix("b").removesuffix("i")
     power = "kmgt".find(body[-1:]) + 1 if body and not body[-1].isdigit() else 0
     digits = body[:-1] if power else body
     if (
-        not digits
+        not 0 < len(digits) <= 18
         or not all(c.isascii() and (c.isdigit() or c == ".") for c in digits)
         or digits.count(".") > 1
         or digits == "."

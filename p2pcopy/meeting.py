@@ -46,11 +46,11 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
         expires = code.expiry_minute(time.time() + settings.wait_s)
         text = code.to_text(code.encode_offer(Offer(secret, peer.pin, starter, expires, candidates)))
         await _hand_out(desk, events.Code("offer", text, settings.wait_s))
-        waiting = "for_answer" if desk.answers is not None else "for_peer"
+        wait = _Wait(desk, settings.wait_s)
         channel = await _first(
             peer.connect(),
-            _take_answers(peer, desk, secret, text),
-            _count_down(desk, waiting, settings.wait_s),
+            _take_answers(peer, desk, wait, secret, text),
+            wait.count_down(),
             limit_s=settings.wait_s,
             relay=settings.relay,
         )
@@ -77,7 +77,7 @@ async def answer(
         channel = await _first(
             peer.connect(),
             _show_answer(desk, ours, wait_s),
-            _count_down(desk, "for_peer", wait_s),
+            _Wait(desk, wait_s).count_down(),
             limit_s=wait_s,
             relay=settings.relay,
         )
@@ -137,17 +137,27 @@ def _nobody_came(limit_s: float, relay: Relay) -> NoConnection:
     return NoConnection(f"no connection came about within {limit_s:.0f} s", hint)
 
 
-async def _count_down(desk: Desk, what: str, limit_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + limit_s
-    while True:
-        await asyncio.sleep(desk.waiting_s)
-        desk.tell(events.Waiting(what, max(0.0, end - loop.time())))
+class _Wait:
+    """Tells every desk.waiting_s seconds what is waited for, and how long still. answers: whether a code may come in."""
+
+    def __init__(self, desk: Desk, limit_s: float) -> None:
+        self.answers = False
+        self._desk = desk
+        self._limit_s = limit_s
+
+    async def count_down(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limit_s
+        while True:
+            await asyncio.sleep(self._desk.waiting_s)
+            what = "for_answer" if self.answers else "for_peer"
+            self._desk.tell(events.Waiting(what, max(0.0, end - loop.time())))
 
 
-async def _take_answers(peer: Peer, desk: Desk, secret: bytes, own: str) -> None:
+async def _take_answers(peer: Peer, desk: Desk, wait: _Wait, secret: bytes, own: str) -> None:
     """Answer codes from the other side, as many as come. A person may mistype one; a script may not."""
     while desk.answers is not None:
+        wait.answers = True
         try:
             theirs = await parsed_code(desk.answers, lambda text: code.parse_answer(text, secret, own))
         except CodeError as error:
@@ -156,6 +166,7 @@ async def _take_answers(peer: Peer, desk: Desk, secret: bytes, own: str) -> None
             desk.tell(events.Warned(f"{error.message}. {error.hint}"))
             continue
         if theirs is None:
+            wait.answers = False
             return
         peer.add_remote(theirs.candidates)
         desk.tell(events.Connecting(len(theirs.candidates)))

@@ -37,8 +37,16 @@ PURE = (
     "p2pcopy.transfer.conversation",
     "p2pcopy.transfer.flow",
     "p2pcopy.transfer.items",
+    "p2pcopy.transfer.ledger",
+    "p2pcopy.transfer.offer",
+    "p2pcopy.transfer.outbox",
+    "p2pcopy.transfer.ports",
     "p2pcopy.transfer.receiver",
+    "p2pcopy.transfer.records",
+    "p2pcopy.transfer.results",
     "p2pcopy.transfer.sender",
+    "p2pcopy.transfer.summary",
+    "p2pcopy.transfer.totals",
     "p2pcopy.transfer.wire",
 )
 
@@ -92,7 +100,7 @@ VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc",
 
 MAX_LINES = 400
 # Longer, because the state machine and the message table are each easier to read in one piece.
-LONGER = {"p2pcopy.transfer.receiver": 520, "p2pcopy.transfer.wire": 420}
+LONGER: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

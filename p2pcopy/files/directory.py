@@ -19,8 +19,8 @@ from p2pcopy.files.names import display
 from p2pcopy.files.parts import PartFault, PartFile, PartLocked, Writeback, part_name
 from p2pcopy.files.placing import Placing, clash, no_way
 from p2pcopy.files.root import Root
-from p2pcopy.files.store import Clash, Obstacle, Outcome
 from p2pcopy.files.sync import FEW, Syncer
+from p2pcopy.transfer.items import Clash, Obstacle, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
 if sys.platform != "win32":

@@ -13,7 +13,7 @@ from p2pcopy.events import FileStatus
 from p2pcopy.files.dirs import Directory, is_real_directory, split
 from p2pcopy.files.names import fold
 from p2pcopy.files.parts import MAX_NAME_BYTES
-from p2pcopy.files.store import Clash, Obstacle, Outcome
+from p2pcopy.transfer.items import Clash, Obstacle, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
 _NUMBERED: Final = re.compile(r" \([0-9]+\)(\.[^./]*)?\Z")

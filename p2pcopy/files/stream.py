@@ -14,7 +14,7 @@ from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import Declined, InternalError, Interrupted, LocalFileError, ProtocolError
 from p2pcopy.events import FileStatus
 from p2pcopy.files import faults
-from p2pcopy.files.store import Clash, Outcome
+from p2pcopy.transfer.items import Clash, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
 _ONE_FILE: Final = "Only a single file can go to standard output"

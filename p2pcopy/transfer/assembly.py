@@ -1,4 +1,4 @@
-"""Blocks put together from pieces, and the order of a file's blocks checked against its end. Pure."""
+"""The files that are under way at the receiver: blocks put together from pieces, and checked against their file. Pure."""
 
 from __future__ import annotations
 
@@ -6,159 +6,269 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from blake3 import blake3
+from msgspec import Struct
 
+from p2pcopy.config import TransferLimits
 from p2pcopy.errors import IntegrityError, ProtocolError
-from p2pcopy.transfer.wire import FileEnd, Piece
+from p2pcopy.transfer.records import FileEnd, Piece
+from p2pcopy.transfer.wire import UPDATE_HINT
 
-_HINT: Final = "Use the same version of p2pcopy on both sides."
-# Blocks of a file that may be verified ahead of one that is missing; more would be a peer that never sends it.
-_MAX_AHEAD: Final = 4096
+# Verified blocks that wait for one before them. An honest peer gets there only if the path loses a message and delivers
+# the next 64 GiB.
+MAX_AHEAD: Final = 65536
+# Damaged blocks that have not come again. Beyond this it is not one bad block any more.
+MAX_BAD: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class WholeBlock:
+class WholeBlock(Struct, frozen=True, gc=False):
     """A block whose body is complete. cost: bytes of credit of all its pieces."""
 
     entry: int
     number: int
     raw_size: int
-    body: bytes | bytearray
+    body: bytes | memoryview
     digest: bytes
     compressed: bool
     cost: int
 
 
-@dataclass(slots=True)
 class _Partial:
-    raw_size: int
-    compressed: bool
-    body: bytearray
-    digest: bytes = b""
-    filled: int = 0
-    cost: int = 0
+    """The pieces of a block in any order."""
 
+    __slots__ = ("_digest", "_filled", "_first", "_parts", "cost")
 
-class BlockAssembler:
-    """Collects pieces in any order. Memory is bounded by max_held bytes of announced block bodies."""
-
-    def __init__(self, max_held: int) -> None:
-        self.held = 0
-        self._max_held = max_held
-        self._partial: dict[tuple[int, int], _Partial] = {}
+    def __init__(self, piece: Piece) -> None:
+        self._first = piece
+        self._parts: dict[int, bytes | memoryview] = {}
+        self._digest = b""
+        self._filled = 0
+        self.cost = 0
 
     def add(self, piece: Piece) -> WholeBlock | None:
-        """The block that this piece completes. Raises ProtocolError for pieces that do not fit together."""
-        key = (piece.entry, piece.block)
-        partial = self._partial.get(key)
-        if partial is None:
-            if len(piece.body) == piece.total:
-                return WholeBlock(
-                    piece.entry,
-                    piece.block,
-                    piece.raw_size,
-                    bytes(piece.body),
-                    piece.digest,
-                    piece.compressed,
-                    piece.cost,
-                )
-            self.held += piece.total
-            if self.held > self._max_held:
-                raise ProtocolError("the other side began more blocks than it has credit for", _HINT)
-            partial = self._partial[key] = _Partial(piece.raw_size, piece.compressed, bytearray(piece.total))
-        if (partial.raw_size, partial.compressed, len(partial.body)) != (piece.raw_size, piece.compressed, piece.total):
-            raise ProtocolError("the other side sent pieces of different blocks under one number", _HINT)
-        partial.body[piece.offset : piece.offset + len(piece.body)] = piece.body
-        partial.filled += len(piece.body)
-        partial.cost += piece.cost
-        partial.digest = piece.digest or partial.digest
-        if partial.filled < piece.total:
+        """The block when this piece completes it. Raises ProtocolError for pieces that do not fit together."""
+        first = self._first
+        if (first.raw_size, first.total, first.compressed) != (piece.raw_size, piece.total, piece.compressed):
+            raise ProtocolError("the other side sent pieces of different blocks under one number", UPDATE_HINT)
+        if piece.offset in self._parts:
+            raise ProtocolError("the other side sent a piece of a block twice", UPDATE_HINT)
+        self._parts[piece.offset] = piece.body
+        self._filled += len(piece.body)
+        self.cost += piece.cost
+        self._digest = self._digest or piece.digest
+        if self._filled < piece.total:
             return None
-        if partial.filled > piece.total or not partial.digest:
-            raise ProtocolError("the other side sent a piece of a block twice", _HINT)
-        del self._partial[key]
-        self.held -= piece.total
         return WholeBlock(
-            piece.entry, piece.block, partial.raw_size, partial.body, partial.digest, partial.compressed, partial.cost
+            piece.entry, piece.block, piece.raw_size, self._joined(), self._digest, piece.compressed, self.cost
         )
 
-    def begun(self, entry: int, block: int) -> bool:
-        return (entry, block) in self._partial
-
-    def forget(self, entry: int) -> int:
-        """Drop what is held of a file; its cost in credit."""
-        cost = 0
-        for key in [key for key in self._partial if key[0] == entry]:
-            partial = self._partial.pop(key)
-            self.held -= len(partial.body)
-            cost += partial.cost
-        return cost
+    def _joined(self) -> bytes | memoryview:
+        if len(self._parts) == 1:
+            return self._first.body
+        offsets = sorted(self._parts)
+        position = 0
+        for offset in offsets:
+            if offset != position:
+                raise ProtocolError("the other side sent pieces of a block that overlap", UPDATE_HINT)
+            position += len(self._parts[offset])
+        return b"".join(self._parts[offset] for offset in offsets)
 
 
 @dataclass(slots=True)
 class FileProgress:
-    """The blocks of one file that is under way. size: as announced, None for a stream."""
+    """The blocks of one file. size: in bytes, None for a stream until its end is known. stored: bytes verified and written."""
 
     size: int | None
     block_size: int
     end: FileEnd | None = None
     stored: int = 0
-    in_work: set[int] = field(default_factory=set)
+    arrived: int = 0
     bad: dict[int, int] = field(default_factory=dict)
+    ahead: dict[int, bytes] = field(default_factory=dict)
+    # None: the block is complete and on its way to the store.
+    _under_way: dict[int, _Partial | None] = field(default_factory=dict)
     _next: int = 0
-    _ahead: dict[int, bytes] = field(default_factory=dict)
     _short: int | None = None
-    _digest: blake3 = field(default_factory=blake3)
+    _hash: blake3 | None = None
 
-    def expect(self, piece: Piece) -> None:
-        """Check a piece against what the file can have. Raises ProtocolError."""
+    @property
+    def waiting(self) -> bool:
+        """Whether something of this file has not come yet."""
+        return self.end is None or self.arrived < self.end.blocks
+
+    @property
+    def whole(self) -> bool:
+        """Whether every block up to the end is stored."""
+        return self.end is not None and self._next == self.end.blocks
+
+    def take_piece(self, piece: Piece) -> WholeBlock | None:
+        """The block that this piece completes. Raises ProtocolError for what the file cannot have."""
         number = piece.block
-        limit = self.block_size
-        if self.size is not None:
-            limit = min(limit, self.size - number * self.block_size)
-        short = piece.raw_size != limit if self.size is not None else not 0 < piece.raw_size <= limit
-        wrong_total = piece.total >= piece.raw_size if piece.compressed else piece.total != piece.raw_size
-        if limit <= 0 or short or wrong_total:
-            raise ProtocolError("the other side sent a block that the file does not have", _HINT)
-        if number in self.in_work or self.known(number):
-            raise ProtocolError("the other side sent a block twice", _HINT)
+        if number not in self._under_way:
+            self._check_new(piece)
+            self._under_way[number] = _Partial(piece)
+        partial = self._under_way[number]
+        if partial is None:
+            raise _twice()
+        block = partial.add(piece)
+        if block is not None:
+            self._under_way[number] = None
+            self.arrived += 1
+        return block
 
-    def known(self, number: int) -> bool:
-        """Whether this block is verified and stored."""
-        return number < self._next or number in self._ahead
+    def take_end(self, end: FileEnd) -> None:
+        """The end record. Raises ProtocolError when it does not fit the announced size or the blocks so far."""
+        blocks = -(-end.file_size // self.block_size)
+        known = max([self._next - 1, *self._under_way, *self.ahead])
+        if (
+            end.blocks != blocks
+            or known >= blocks
+            or self.size not in (None, end.file_size)
+            or self._short not in (None, blocks - 1)
+        ):
+            raise _wrong_end()
+        self.size, self.end = end.file_size, end
 
     def verified(self, number: int, raw_size: int, digest: bytes) -> None:
         """A block is stored. Raises ProtocolError when it cannot be part of one file with the others."""
-        self.in_work.discard(number)
+        del self._under_way[number]
+        self.bad.pop(number, None)
         self.stored += raw_size
         if raw_size < self.block_size:
             if self._short is not None:
-                raise ProtocolError("the other side sent a short block in the middle of a file", _HINT)
+                raise ProtocolError("the other side sent a short block in the middle of a file", UPDATE_HINT)
             self._short = number
-        self._ahead[number] = digest
-        if len(self._ahead) > _MAX_AHEAD:
-            raise ProtocolError("the other side leaves a block out", _HINT)
-        while self._next in self._ahead:
-            self._digest.update(self._ahead.pop(self._next))
+        self.ahead[number] = digest
+        if self._hash is None:
+            self._hash = blake3()
+        while self._next in self.ahead:
+            self._hash.update(self.ahead.pop(self._next))
             self._next += 1
 
-    def whole(self) -> bool:
-        """Whether every block up to the end is stored and the digests agree.
+    def damaged(self, number: int) -> int:
+        """A block did not fit its digest: how often by now."""
+        del self._under_way[number]
+        self.arrived -= 1
+        self.bad[number] = self.bad.get(number, 0) + 1
+        return self.bad[number]
 
-        Raises IntegrityError when they do not, ProtocolError when the end does not fit the blocks or the announced size.
-        """
-        end = self.end
-        if end is None:
-            return False
-        blocks = -(-end.size // self.block_size)
-        last_short = self._short is None or self._short == end.blocks - 1
-        if end.blocks != blocks or (self.size is not None and end.size != self.size) or not last_short:
-            raise ProtocolError("the other side's end of a file does not fit its blocks", _HINT)
-        if self._next + len(self._ahead) < end.blocks:
-            return False
-        if self._next != end.blocks or self.stored != end.size:
-            raise ProtocolError("the other side's end of a file does not fit its blocks", _HINT)
-        if self._digest.digest() != end.digest:
+    def intact(self) -> bool:
+        """Of a whole file: whether the digests of its blocks give the one in its end record."""
+        digest = (self._hash or blake3()).digest()
+        return self.end is not None and digest == self.end.digest
+
+    def held(self) -> int:
+        """Bytes of credit of pieces whose block is not complete."""
+        return sum(partial.cost for partial in self._under_way.values() if partial is not None)
+
+    def _check_new(self, piece: Piece) -> None:
+        number, raw_size = piece.block, piece.raw_size
+        if number < self._next or number in self.ahead:
+            raise _twice()
+        if self.size is None:
+            fits = 0 < raw_size <= self.block_size
+        else:
+            fits = raw_size == min(self.block_size, self.size - number * self.block_size) > 0
+        body_fits = piece.total < raw_size if piece.compressed else piece.total == raw_size
+        if not (fits and body_fits):
+            raise ProtocolError("the other side sent a block that the file does not have", UPDATE_HINT)
+        if number >= self._next + MAX_AHEAD:
+            raise ProtocolError("the other side leaves a block out", UPDATE_HINT)
+
+
+class OpenFiles:
+    """All files of which something has come and something is missing, by index.
+
+    At most max_open_files of them wait for the peer; the others hold credit, and are bounded by it.
+    """
+
+    def __init__(self, limits: TransferLimits) -> None:
+        self._max_waiting = limits.max_open_files
+        self._files: dict[int, FileProgress] = {}
+        self._waiting = 0
+        self._ahead = 0
+        self._bad = 0
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, entry: int) -> bool:
+        return entry in self._files
+
+    def take_piece(self, piece: Piece, size: int | None, block_size: int) -> WholeBlock | None:
+        """The block that this piece completes. size: of its file, in bytes. Raises ProtocolError."""
+        file = self._open(piece.entry, size, block_size)
+        before = file.waiting
+        block = file.take_piece(piece)
+        self._waits(file.waiting - before)
+        return block
+
+    def take_end(self, end: FileEnd, size: int | None, block_size: int) -> None:
+        """The end record of a file. Raises ProtocolError."""
+        file = self._open(end.entry, size, block_size)
+        before = file.waiting
+        file.take_end(end)
+        self._waits(file.waiting - before)
+
+    def verified(self, block: WholeBlock) -> None:
+        """A block is stored. Raises ProtocolError."""
+        file = self._files[block.entry]
+        ahead, bad = len(file.ahead), len(file.bad)
+        file.verified(block.number, block.raw_size, block.digest)
+        self._ahead += len(file.ahead) - ahead
+        self._bad += len(file.bad) - bad
+        if self._ahead > MAX_AHEAD:
+            raise ProtocolError("the other side leaves blocks out", UPDATE_HINT)
+
+    def damaged(self, block: WholeBlock) -> int:
+        """A block did not fit its digest: how often by now. Raises IntegrityError when too many blocks are damaged."""
+        file = self._files[block.entry]
+        before, bad = file.waiting, len(file.bad)
+        times = file.damaged(block.number)
+        self._waits(file.waiting - before)
+        self._bad += len(file.bad) - bad
+        if self._bad > MAX_BAD:
             raise IntegrityError(
-                "a file's hash differs from the hash of its blocks", "Run the same two commands again."
+                f"more than {MAX_BAD} blocks arrived damaged",
+                "Check the memory of both machines, then run the same two commands again.",
             )
-        return True
+        return times
+
+    def take_whole(self, entry: int) -> FileProgress | None:
+        """The file when all its blocks are stored; it is forgotten here. Raises ProtocolError when they are not as long as it."""
+        file = self._files[entry]
+        if not file.whole:
+            return None
+        if file.stored != file.size:
+            raise _wrong_end()
+        del self._files[entry]
+        return file
+
+    def drop(self, entry: int) -> int:
+        """Forget a file. The bytes of credit that its incomplete blocks held."""
+        file = self._files.pop(entry, None)
+        if file is None:
+            return 0
+        self._waiting -= file.waiting
+        self._ahead -= len(file.ahead)
+        self._bad -= len(file.bad)
+        return file.held()
+
+    def _open(self, entry: int, size: int | None, block_size: int) -> FileProgress:
+        file = self._files.get(entry)
+        if file is None:
+            file = self._files[entry] = FileProgress(size, block_size)
+            self._waits(1)
+        return file
+
+    def _waits(self, change: int) -> None:
+        self._waiting += change
+        if self._waiting > self._max_waiting:
+            raise ProtocolError("the other side has begun too many files at once", UPDATE_HINT)
+
+
+def _twice() -> ProtocolError:
+    return ProtocolError("the other side sent a block twice", UPDATE_HINT)
+
+
+def _wrong_end() -> ProtocolError:
+    return ProtocolError("the other side's end of a file does not fit its blocks", UPDATE_HINT)

@@ -6,10 +6,13 @@ the role does not allow in the present state ends the conversation with a Protoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import (
@@ -19,9 +22,11 @@ from p2pcopy.errors import (
     InternalError,
     LocalFileError,
     P2PCopyError,
+    PeerVersionError,
     ProtocolError,
 )
 from p2pcopy.transfer import wire
+from p2pcopy.transfer.ledger import Ledger
 from p2pcopy.transfer.wire import Role
 
 
@@ -38,14 +43,27 @@ class State(Enum):
 
 Table = Mapping[tuple[State, type[wire.Control]], State]
 
+# What the tables of both roles have in common.
+SHARED_TABLE: Final[Table] = {
+    (State.PARTING, wire.Bye): State.OVER,
+    **{
+        (state, message): state
+        for state in (State.OPEN, State.LISTED, State.ENDED, State.PARTING)
+        for message in (wire.Ping, wire.Pong)
+    },
+    **{(state, wire.Abort): State.OVER for state in State if state is not State.OVER},
+}
 
-@dataclass(frozen=True, slots=True)
-class SendControl:
+
+class SendControl(Struct, frozen=True, gc=False):
+    """Send this on the control channel."""
+
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendData:
+class SendData(Struct, frozen=True, gc=False):
+    """Send this on the data channel."""
+
     message: bytes
 
 
@@ -61,100 +79,171 @@ class Ended:
     error: P2PCopyError
 
 
+Action = TypeVar("Action")
+
+PONG_GAP_S: Final = 0.1
+_PINGS_KEPT: Final = 16
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
 
 
-class Conversation:
-    """Base of Sender and Receiver."""
+class Conversation(ABC, Generic[Action]):
+    """Base of Sender and Receiver. Carry out actions() after every call of another method.
+
+    files_done, files_skipped and files_failed are the same on both sides when the transfer has finished.
+    """
 
     role: ClassVar[Role]
     table: ClassVar[Table]
 
-    def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
+    def __init__(self, limits: TransferLimits, software: str, now: float, credit: int) -> None:
         self.limits = limits
         self.state = State.HELLO
         self.rtt_s = 0.0
         self.peer_software = ""
-        self._software = software
+        self.peer_features: frozenset[str] = frozenset()
+        self._ledger = Ledger()
         self._opened = now
         self._heard = now
         self._pinged = now
+        self._ponged: float | None = None
         self._ping_number = 0
-        self._ping_sent: dict[int, float] = {}
-
-    def open(self, credit: int, features: list[str]) -> SendControl:
-        """The first message."""
-        return SendControl(
-            wire.encode(
-                wire.Hello(
-                    version=wire.PROTOCOL_VERSION,
-                    role=self.role,
-                    software=self._software,
-                    block_size=self.limits.block_size,
-                    credit=credit,
-                    features=features,
-                )
+        self._pings: dict[int, float] = {}
+        self._actions: list[Action | SendControl | Finished | Ended] = []
+        self._handlers: dict[type[wire.Control], Callable[[Any, int, float], None]] = {
+            wire.Ping: self._take_ping,
+            wire.Pong: self._take_pong,
+            wire.Bye: self._take_bye,
+            wire.Abort: self._take_abort,
+            **self._own_handlers(),
+        }
+        self._say(
+            wire.Hello(
+                version=wire.PROTOCOL_VERSION,
+                role=self.role,
+                software=wire.shown(software),
+                block_size=limits.block_size,
+                credit=credit,
+                features=["zstd"],
             )
         )
 
-    def enter(self, message: wire.Control, now: float) -> None:
-        """Account for a message and take the transition that the table has for it. Raises ProtocolError when there is none."""
+    def control_received(self, message: bytes, now: float) -> None:
+        """A message on the control channel."""
+        if self.state is State.OVER:
+            return
+        try:
+            decoded = wire.decode(message, limit=self.limits.max_control_message)
+            self._enter(decoded, now)
+            self._handlers[type(decoded)](decoded, len(message), now)
+        except P2PCopyError as error:
+            self.fail(error)
+
+    def tick(self, now: float) -> None:
+        """Call a few times a second: keeps the connection alive, notices a silent peer, does what is due."""
+        if self.state is State.OVER:
+            return
+        try:
+            self._keep_alive(now)
+            self._tick(now)
+        except P2PCopyError as error:
+            self.fail(error)
+
+    def fail(self, error: P2PCopyError) -> None:
+        """End the conversation with an error of this side, and tell the peer."""
+        if self.state is not State.OVER:
+            self.state = State.OVER
+            self._say(wire.Abort(error=error.name, message=wire.shown(error.message)))
+            self._actions.append(Ended(error))
+
+    def actions(self) -> list[Action | SendControl | Finished | Ended]:
+        """What is to be done now, in order; each is given out once."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    @property
+    def accepted(self) -> int:
+        """Entries below this were accepted or skipped."""
+        return self._ledger.accepted
+
+    @property
+    def files_done(self) -> int:
+        return self._ledger.files_done
+
+    @property
+    def files_skipped(self) -> int:
+        return self._ledger.files_skipped
+
+    @property
+    def files_failed(self) -> int:
+        """Entries that failed on either side, directories and links among them."""
+        return self._ledger.failed
+
+    @abstractmethod
+    def _own_handlers(self) -> dict[type[wire.Control], Callable[[Any, int, float], None]]:
+        """What to call with a message of a type in the table, its size in bytes, and the time."""
+
+    @abstractmethod
+    def _tick(self, now: float) -> None:
+        """What is due. Raises P2PCopyError."""
+
+    def _enter(self, message: wire.Control, now: float) -> None:
         self._heard = now
         following = self.table.get((self.state, type(message)))
         if following is None:
             kind = type(message).__name__.lower()
             raise ProtocolError(
-                f"the other side sent {kind!r} out of turn ({self.state.name.lower()})",
-                "Use the same version of p2pcopy on both sides.",
+                f"the other side sent {kind!r} out of turn ({self.state.name.lower()})", wire.UPDATE_HINT
             )
         self.state = following
 
-    def heard_data(self, now: float) -> None:
-        self._heard = now
+    def _say(self, message: wire.Control) -> None:
+        self._actions.append(SendControl(wire.encode(message)))
 
-    def greet(self, hello: wire.Hello) -> None:
-        """Check the peer's hello. Raises ProtocolError."""
+    def _greet(self, hello: wire.Hello) -> None:
         if hello.role == self.role:
             both = "send" if self.role is Role.SENDER else "receive"
             raise ProtocolError(f"both sides {both}", "Run p2pcopy send on one side and p2pcopy receive on the other.")
         self.peer_software = hello.software
+        self.peer_features = frozenset(hello.features)
 
-    def answer_ping(self, ping: wire.Ping) -> SendControl:
-        return SendControl(wire.encode(wire.Pong(ping.number)))
+    def _take_ping(self, ping: wire.Ping, size: int, now: float) -> None:
+        # Not every one of a flood: the answers to a peer that does not read would pile up.
+        if self._ponged is None or now - self._ponged >= PONG_GAP_S:
+            self._ponged = now
+            self._say(wire.Pong(ping.number))
 
-    def take_pong(self, pong: wire.Pong, now: float) -> None:
-        """Learn the round-trip time. Raises ProtocolError for a pong to no ping of ours."""
-        sent = self._ping_sent.pop(pong.number, None)
-        if sent is None:
-            raise ProtocolError("the other side answered a ping that was never sent", _RERUN)
-        sample = now - sent
-        self.rtt_s = sample if self.rtt_s == 0.0 else 0.75 * self.rtt_s + 0.25 * sample
+    def _take_pong(self, pong: wire.Pong, size: int, now: float) -> None:
+        if not 0 < pong.number <= self._ping_number:
+            raise ProtocolError("the other side answered a ping that was never sent", wire.UPDATE_HINT)
+        sent = self._pings.pop(pong.number, None)
+        if sent is not None:
+            sample = now - sent
+            self.rtt_s = sample if self.rtt_s == 0.0 else 0.75 * self.rtt_s + 0.25 * sample
 
-    def keep_alive(self, now: float) -> SendControl | None:
-        """A ping when one is due. Raises ConnectionLost when the peer has been silent too long."""
+    def _take_bye(self, bye: wire.Bye, size: int, now: float) -> None:
+        self._actions.append(Finished())
+
+    def _take_abort(self, abort: wire.Abort, size: int, now: float) -> None:
+        self._actions.append(Ended(error_from_abort(abort)))
+
+    def _keep_alive(self, now: float) -> None:
         if self.state is State.HELLO and now - self._opened > self.limits.hello_s:
             raise ConnectionLost("the other side is connected but says nothing", _RERUN)
         if now - self._heard > self.limits.silence_s:
             raise ConnectionLost(f"nothing was heard of the other side for {now - self._heard:.0f} s", _RERUN)
         if self.state is State.HELLO or now - self._pinged < self.limits.ping_s:
-            return None
+            return
         self._pinged = now
         self._ping_number += 1
-        if len(self._ping_sent) > 16:
-            self._ping_sent.pop(min(self._ping_sent))
-        self._ping_sent[self._ping_number] = now
-        return SendControl(wire.encode(wire.Ping(self._ping_number)))
-
-
-def abort_message(error: P2PCopyError) -> bytes:
-    """What the peer is told when this side ends the transfer."""
-    return wire.encode(wire.Abort(error=error.name, message=_bounded(error.message)))
+        self._pings[self._ping_number] = now
+        self._pings.pop(self._ping_number - _PINGS_KEPT, None)
+        self._say(wire.Ping(self._ping_number))
 
 
 def error_from_abort(abort: wire.Abort) -> P2PCopyError:
     """The peer's failure as this side reports it: the same exit code wherever one cause lies behind both."""
-    message = _bounded(abort.message)
+    message = abort.message
     match abort.error:
         case "declined":
             return Declined(f"the other side declined: {message}")
@@ -168,9 +257,7 @@ def error_from_abort(abort: wire.Abort) -> P2PCopyError:
             return ConnectionLost(f"the other side lost the connection: {message}", _RERUN)
         case "internal":
             return InternalError(f"the other side failed: {message}", _NOT_OURS)
+        case "peer-version":
+            return PeerVersionError(f"the other side: {message}", wire.UPDATE_HINT)
         case _:
-            return ProtocolError(f"the other side: {message}", "Use the same version of p2pcopy on both sides.")
-
-
-def _bounded(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()[: wire.MAX_TEXT]
+            return ProtocolError(f"the other side: {message}", wire.UPDATE_HINT)

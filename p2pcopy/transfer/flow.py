@@ -1,5 +1,8 @@
 """Credit: how many bytes the sender may have under way, as a running total that only the receiver raises. Pure.
 
+Every message with content costs credit (cost()), and every byte of it is consumed once: when its block is written or found
+damaged, its entry checked, its file final or failed.
+
 aiortc delivers messages without back-pressure, so this is what bounds the memory of both sides. The window is sized from
 what the receiver's disk took within a round trip (after Dynamic Right-Sizing, Fisk and Feng 2001), not from what arrived:
 a slow disk never gets a large window.
@@ -11,8 +14,16 @@ from typing import Final
 
 from p2pcopy.errors import ProtocolError
 
+# What is kept of an entry or a record beside its bytes: without it a peer could fill the memory with tiny ones.
+ITEM_COST: Final = 256
+
 _EPOCH_MIN_S: Final = 0.05
-_HINT = "Use the same version of p2pcopy on both sides."
+_HINT: Final = "Use the same version of p2pcopy on both sides."
+
+
+def cost(size: int, items: int) -> int:
+    """Bytes of credit of a message: its size, and ITEM_COST for each record or manifest entry in it."""
+    return size + ITEM_COST * items
 
 
 class SendCredit:
@@ -48,8 +59,7 @@ class ReceiveWindow:
         self.received = 0
         self.consumed = 0
         self._max_window = max_window
-        self._epoch_start: float | None = None
-        self._epoch_consumed = 0
+        self._epoch: tuple[float, int] | None = None
 
     @property
     def held(self) -> int:
@@ -69,18 +79,18 @@ class ReceiveWindow:
         if size > self.held:
             raise ValueError(f"{size} bytes consumed, {self.held} held")
         self.consumed += size
-        self._epoch_consumed += size
-        if self._epoch_start is None:
-            self._epoch_start = now
-        elif now - self._epoch_start >= max(rtt_s, _EPOCH_MIN_S):
-            self._resize(now, max(rtt_s, _EPOCH_MIN_S))
+        if self._epoch is None:
+            self._epoch = (now, self.consumed)
+            return
+        start, consumed = self._epoch
+        epoch_s = max(rtt_s, _EPOCH_MIN_S)
+        if now - start >= epoch_s:
+            self._epoch = (now, self.consumed)
+            self._resize((self.consumed - consumed) * epoch_s / (now - start))
 
-    def _resize(self, now: float, epoch_s: float) -> None:
-        start = self._epoch_start if self._epoch_start is not None else now
-        per_epoch = self._epoch_consumed * epoch_s / (now - start)
+    def _resize(self, per_epoch: float) -> None:
         if per_epoch > self.window / 2:
-            self.window = min(self._max_window, max(self.window, int(per_epoch * 2)))
-        self._epoch_start, self._epoch_consumed = now, 0
+            self.window = min(self._max_window, int(per_epoch * 2))
 
     def announce(self, *, always: bool = False) -> int | None:
         """The limit to tell the peer now, or None while the last one is still good for three quarters of the window."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 from p2pcopy import events
 from p2pcopy.channel import Channel
@@ -15,6 +15,7 @@ from p2pcopy.files.names import display
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.items import Clash, Outcome
+from p2pcopy.transfer.ports import Gate, Log, Store
 from p2pcopy.transfer.receiver import (
     Abandon,
     Commit,
@@ -25,51 +26,11 @@ from p2pcopy.transfer.receiver import (
     StoreBlock,
 )
 from p2pcopy.transfer.session import Session, Tell
-from p2pcopy.transfer.wire import Entry, Kind
+from p2pcopy.transfer.summary import Summary
+from p2pcopy.transfer.wire import Kind
 from p2pcopy.transfer.worker import Worker
 
-_SHOWN: Final = 1000
 _IDLE_S: Final = 0.2
-
-
-class Gate(Protocol):
-    """Lets names through, or raises a ProtocolError."""
-
-    def admit(self, entry: Entry) -> None: ...
-
-
-class Log(Protocol):
-    """The entries, in order."""
-
-    def append(self, entry: Entry, local: str = "") -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[Entry, str]: ...
-
-
-class Store(Protocol):
-    """Where verified data goes; files/store.py says what each does. Called from one thread."""
-
-    def admit(self, index: int, entry: Entry) -> Clash | None: ...
-
-    def resolve(self, policy: Existing) -> None: ...
-
-    def refuses(self, index: int, entry: Entry) -> Outcome | None: ...
-
-    def free_bytes(self) -> int | None: ...
-
-    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None: ...
-
-    def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]: ...
-
-    def abandon(self, index: int) -> None: ...
-
-    def other(self, index: int, entry: Entry) -> list[Outcome]: ...
-
-    def flush(self) -> list[Outcome]: ...
-
-    def finish(self) -> list[Outcome]: ...
-
-    def interrupt(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -169,12 +130,11 @@ class ReceiveSession(Session):
         self._disk = Worker("store")
         self._jobs: list[_Job] = []
         self._more = asyncio.Event()
-        self._summary = _Summary(destination)
+        self._summary = Summary(destination)
         self._clashes: list[tuple[int, Clash]] = []
         self._begun = 0
         self._complete = asyncio.Event()
         self._current = ""
-        self._progress: events.Progress | None = None
 
     async def run(self) -> None:
         try:
@@ -307,7 +267,7 @@ class ReceiveSession(Session):
         now = self.now()
         match done:
             case _Checked():
-                self._summary.add(done.listed.entries, done.clashes, done.listed.first)
+                self._summary.add(done.listed.entries, {index for index, _ in done.clashes})
                 self._clashes += done.clashes
                 self._check_limits(done.free_bytes)
                 self.machine.listed(done.listed.cost, now)
@@ -320,6 +280,7 @@ class ReceiveSession(Session):
                 if done.failed is not None:
                     self._take_outcome(done.failed, now)
                 self.machine.stored(done.job.block, now)
+                self._check_size(self.machine.bytes_stored)
             case _Damaged():
                 self.machine.damaged(done.job.block, now)
             case Outcome():
@@ -345,15 +306,19 @@ class ReceiveSession(Session):
 
     def _check_limits(self, free_bytes: int | None) -> None:
         total = self._summary.bytes
-        if self._consent.max_bytes is not None and total > self._consent.max_bytes:
-            raise Declined(
-                f"the offer has {total} bytes, more than the {self._consent.max_bytes} that the receiver allows",
-                "The receiver can allow more with --max-size.",
-            )
+        self._check_size(total)
         if free_bytes is not None and total > free_bytes:
             raise LocalFileError(
                 f"the destination has {free_bytes} bytes free, and {total} are needed",
                 "Free some space there, or choose another place with --output.",
+            )
+
+    def _check_size(self, total: int) -> None:
+        """Before anything comes, and, since nobody knows the size of a stream, as it comes."""
+        if self._consent.max_bytes is not None and total > self._consent.max_bytes:
+            raise Declined(
+                f"the offer has {total} bytes, more than the {self._consent.max_bytes} that the receiver allows",
+                "The receiver can allow more with --max-size.",
             )
 
     async def _decide(self) -> None:
@@ -392,56 +357,15 @@ class ReceiveSession(Session):
         for outcome in begun.made:
             self._take_outcome(outcome, now)
 
-    def progress(self) -> None:
+    def progress(self) -> events.Progress | None:
         machine = self.machine
         complete = self._complete.is_set()
-        progress = events.Progress(
+        if not machine.accepted:
+            return None
+        return events.Progress(
             bytes_done=machine.bytes_stored,
             bytes_total=machine.accepted_bytes if complete and not self._summary.streams else None,
             files_done=machine.files_done,
             files_total=self._summary.files - machine.files_skipped if complete else None,
             file=self._current,
-        )
-        if machine.accepted and progress != self._progress:
-            self._progress = progress
-            self.tell(progress)
-
-
-class _Summary:
-    """Counts the manifest as it comes, and keeps its first lines to be shown."""
-
-    def __init__(self, destination: str) -> None:
-        self.entries = self.files = self.directories = self.links = 0
-        self.bytes = self.streams = self.existing = 0
-        self._destination = destination
-        self._lines: list[events.ManifestLine] = []
-
-    def add(self, entries: Sequence[Entry], clashes: Sequence[tuple[int, Clash]], first: int) -> None:
-        taken = {index for index, _ in clashes}
-        self.existing += len(taken)
-        for index, entry in enumerate(entries, first):
-            self.entries += 1
-            match entry.kind:
-                case Kind.FILE:
-                    self.files += 1
-                    self.bytes += entry.size or 0
-                    self.streams += entry.size is None
-                case Kind.DIRECTORY:
-                    self.directories += 1
-                case Kind.LINK:
-                    self.links += 1
-            if len(self._lines) < _SHOWN:
-                status = "exists" if index in taken else "new"
-                self._lines.append(events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, status))
-
-    def manifest(self) -> events.Manifest:
-        return events.Manifest(
-            files=self.files,
-            directories=self.directories,
-            links=self.links,
-            bytes=self.bytes,
-            streams=self.streams,
-            existing=self.existing,
-            destination=self._destination,
-            entries=tuple(self._lines),
         )

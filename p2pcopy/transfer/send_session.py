@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 from p2pcopy import events
 from p2pcopy.channel import Channel
@@ -13,9 +13,11 @@ from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.errors import IntegrityError
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
 from p2pcopy.transfer.items import Block, End, Fault, Found, Item, Left
+from p2pcopy.transfer.ports import Log, Reader
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
 from p2pcopy.transfer.session import Session, Tell
-from p2pcopy.transfer.wire import Entry, FaultReason, Kind
+from p2pcopy.transfer.summary import Summary
+from p2pcopy.transfer.wire import FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
 
 _WALK_BATCH: Final = 256
@@ -29,26 +31,6 @@ _FAULT_TEXT: Final = {
     FaultReason.CHANGED: "it changed while it was being sent",
     FaultReason.DROPPED: "the other side could not keep it",
 }
-
-
-class Log(Protocol):
-    """The entries, in order."""
-
-    def append(self, entry: Entry, local: str = "") -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[Entry, str]: ...
-
-
-class Reader(Protocol):
-    """Reads the blocks of accepted entries in order."""
-
-    def allow(self, upto: int, skips: Sequence[tuple[int, int]]) -> None: ...
-
-    def drop(self, entry: int) -> None: ...
-
-    def next(self) -> Item | None: ...
-
-    def reread(self, entry: int, number: int) -> Block | Fault: ...
 
 
 class SendSession(Session):
@@ -80,10 +62,10 @@ class SendSession(Session):
         self._moved = asyncio.Event()
         self._wake_read = asyncio.Event()
         self._rereads: list[Reread] = []
-        self._files = 0
-        self._bytes = 0
+        self._summary = Summary()
+        self._skipped_files = 0
+        self._skipped_bytes = 0
         self._current = ""
-        self._progress: events.Progress | None = None
 
     async def run(self) -> None:
         try:
@@ -140,14 +122,14 @@ class SendSession(Session):
                 if isinstance(thing, Left):
                     self.left_out += thing.fault
                     self.tell(events.Note(thing.path, thing.reason))
-            self._files += sum(entry.kind is Kind.FILE for entry in found)
-            self._bytes += sum(entry.size or 0 for entry in found)
+            self._summary.add(found)
             self.machine.entries(found)
             self.perform()
         self.machine.manifest_complete(self.left_out)
         self._listed = True
         self._wake_read.set()
         self.perform()
+        self.tell(self._summary.manifest())
 
     def _next_entries(self) -> list[Found | Left]:
         batch = list(islice(self._found, _WALK_BATCH))
@@ -161,17 +143,16 @@ class SendSession(Session):
         ahead = asyncio.create_task(self._read_batch())
         try:
             while True:
-                items = await ahead
+                items, last = await ahead
                 if items:
                     ahead = asyncio.create_task(self._read_batch())
                     self._take(items)
                     await self.channel.drain(_BACKLOG)
                     await self._until(lambda: self.machine.room > 0)
                 else:
-                    if self._everything_read():
+                    if last and self.machine.state is State.LISTED:
                         self.machine.all_read()
                         self.perform()
-                    self._wake_read.clear()
                     await self._wake_read.wait()
                     ahead = asyncio.create_task(self._read_batch())
         finally:
@@ -182,13 +163,12 @@ class SendSession(Session):
             self._moved.clear()
             await self._moved.wait()
 
-    def _everything_read(self) -> bool:
-        machine = self.machine
-        return self._listed and machine.state is State.LISTED and machine.accepted == machine.manifest_entries
-
-    async def _read_batch(self) -> list[Item]:
+    async def _read_batch(self) -> tuple[list[Item], bool]:
+        """The next items, and whether everything had been accepted when they were asked for: then none means the end."""
+        self._wake_read.clear()
+        last = self._listed and self.machine.accepted == self.machine.manifest_entries
         rereads, self._rereads = self._rereads, []
-        return await self._disk.run(self._next_items, rereads)
+        return await self._disk.run(self._next_items, rereads), last
 
     def _next_items(self, rereads: Sequence[Reread]) -> list[Item]:
         items: list[Item] = [self._reader.reread(reread.entry, reread.block) for reread in rereads]
@@ -198,7 +178,10 @@ class SendSession(Session):
             if item is None:
                 break
             items.append(item)
-            size += len(item.body) if isinstance(item, Block) else 0
+            if isinstance(item, Block):
+                size += len(item.body)
+                if item.raw_size == self.limits.block_size and self._log[item.entry][0].size is None:
+                    break  # who writes the stream may take a long time to fill the next block
         if items:
             self._current = self._log[items[-1].entry][0].path
         return items
@@ -234,8 +217,8 @@ class SendSession(Session):
         for start, stop in ranges:
             for entry in range(start, stop):
                 skipped = self._log[entry][0]
-                self._bytes -= skipped.size or 0
-                self._files -= skipped.kind is Kind.FILE
+                self._skipped_bytes += skipped.size or 0
+                self._skipped_files += skipped.kind is Kind.FILE
                 self.tell(events.File(skipped.path, events.FileStatus.SKIPPED, "the other side has it already"))
 
     def _tell_reported(self, reported: Reported) -> None:
@@ -248,15 +231,14 @@ class SendSession(Session):
             self._reader.drop(index)
             self.tell(events.File(self._log[index][0].path, events.FileStatus.FAILED, f"the other side: {reason}"))
 
-    def progress(self) -> None:
-        machine = self.machine
-        progress = events.Progress(
+    def progress(self) -> events.Progress | None:
+        machine, summary = self.machine, self._summary
+        if not machine.accepted:
+            return None
+        return events.Progress(
             bytes_done=machine.bytes_stored,
-            bytes_total=self._bytes if self._listed else None,
+            bytes_total=summary.bytes - self._skipped_bytes if self._listed and not summary.streams else None,
             files_done=machine.files_done,
-            files_total=self._files if self._listed else None,
+            files_total=summary.files - self._skipped_files if self._listed else None,
             file=self._current,
         )
-        if machine.accepted and progress != self._progress:
-            self._progress = progress
-            self.tell(progress)

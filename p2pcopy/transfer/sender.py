@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
-
-from blake3 import blake3
+from typing import Any, ClassVar, Final
 
 from p2pcopy.config import TransferLimits
-from p2pcopy.errors import IntegrityError, P2PCopyError, ProtocolError
-from p2pcopy.transfer import wire
+from p2pcopy.errors import IntegrityError, LocalFileError, ProtocolError
+from p2pcopy.transfer import records, wire
 from p2pcopy.transfer.conversation import (
+    SHARED_TABLE,
     Conversation,
     Ended,
     Finished,
@@ -20,14 +19,14 @@ from p2pcopy.transfer.conversation import (
     SendData,
     State,
     Table,
-    abort_message,
-    error_from_abort,
 )
-from p2pcopy.transfer.flow import SendCredit
+from p2pcopy.transfer.ledger import Phase
+from p2pcopy.transfer.outbox import Outbox
+from p2pcopy.transfer.totals import TotalDigest
 from p2pcopy.transfer.wire import Entry, FaultReason, Role
 
-_HINT: Final = "Use the same version of p2pcopy on both sides."
-_DIGEST_MODULUS: Final = 1 << 256
+# Blocks that the peer may have asked for again at a time; an honest one has far fewer.
+MAX_ASKED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A block arrived damaged."""
+    """A block arrived damaged: give it to block() once more, or call fault(). There is one at a time."""
 
     entry: int
     block: int
@@ -48,7 +47,7 @@ class Reread:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The receiver says how entries ended."""
+    """The receiver says how entries ended, each once, and none whose fault() it was."""
 
     done: tuple[tuple[int, int], ...]
     failed: tuple[tuple[int, str], ...]
@@ -64,181 +63,126 @@ _TABLE: Final[Table] = {
         for message in (wire.Go, wire.Credit, wire.Again, wire.Results)
     },
     (State.ENDED, wire.Done): State.PARTING,
-    (State.PARTING, wire.Bye): State.OVER,
-    **{
-        (state, message): state
-        for state in (State.OPEN, State.LISTED, State.ENDED, State.PARTING)
-        for message in (wire.Ping, wire.Pong)
-    },
-    **{(state, wire.Abort): State.OVER for state in State if state is not State.OVER},
+    **SHARED_TABLE,
 }
 
 
-class TotalDigest:
-    """A sum over files that does not depend on their order: of BLAKE3(index as 4 bytes, file digest), modulo 2^256."""
+class Sender(Conversation[SendData | Accepted | Reread | Reported]):
+    """Feed it entries while manifest_room, and blocks while room, says so.
 
-    def __init__(self) -> None:
-        self.files = 0
-        self.bytes = 0
-        self._sum = 0
-
-    def add(self, entry: int, size: int, digest: bytes) -> None:
-        self.files += 1
-        self.bytes += size
-        line = blake3(entry.to_bytes(4, "big") + digest).digest()
-        self._sum = (self._sum + int.from_bytes(line, "big")) % _DIGEST_MODULUS
-
-    def hex(self) -> str:
-        return f"{self._sum:064x}"
-
-
-class Sender(Conversation):
-    """Feed it entries and blocks while room() says so; carry out actions() after every call."""
+    It moves from OPEN to LISTED with manifest_complete(), and to ENDED with all_read().
+    """
 
     role: ClassVar[Role] = Role.SENDER
     table: ClassVar[Table] = _TABLE
 
     def __init__(self, limits: TransferLimits, software: str, now: float, message_size: int) -> None:
-        super().__init__(limits, software, now)
-        self.files_failed = 0
-        self.files_done = 0
-        self.files_skipped = 0
-        self.faults = 0
+        super().__init__(limits, software, now, credit=0)
         self.bytes_stored = 0
-        self.bytes_accepted = 0
-        self.accepted = 0
-        self._message_size = min(message_size, limits.max_data_message)
-        self._credit = SendCredit()
-        self._kinds = bytearray()
-        self._resolved = bytearray()
+        self.files_damaged = 0
+        self._outbox = Outbox(min(message_size, limits.max_data_message))
         self._totals = TotalDigest()
-        self._queue: deque[SendControl | SendData] = deque()
-        self._queued = 0
-        self._records: list[bytes] = []
-        self._records_size = 0
+        self._failed_there = 0
+        self._asked: deque[tuple[int, int]] = deque()
+        self._rereading: tuple[int, int] | None = None
         self._parted: float | None = None
-        self._actions: list[SenderAction] = [self.open(0, ["zstd"])]
 
-    # What comes in from the peer.
-
-    def control_received(self, message: bytes, now: float) -> None:
-        """A message on the control channel."""
-        if self.state is State.OVER:
-            return
-        try:
-            decoded = wire.decode(message, limit=self.limits.max_control_message)
-            self.enter(decoded, now)
-            self._handle(decoded, now)
-        except P2PCopyError as error:
-            self.fail(error)
+    # What comes in from the peer, besides control_received().
 
     def data_received(self, message: bytes, now: float) -> None:
         """A message on the data channel: nobody sends data to a sender."""
-        if self.state is not State.OVER:
-            self.fail(ProtocolError(f"the other side sent {len(message)} bytes of data to a sender", _HINT))
+        self.fail(ProtocolError(f"the other side sent {len(message)} bytes of data to a sender", wire.UPDATE_HINT))
 
-    def tick(self, now: float) -> None:
-        """Call a few times a second. Once the totals agree, the peer's bye is not waited for longer than goodbye_s."""
-        if self.state is State.OVER:
-            return
-        if self._parted is not None and now - self._parted > self.limits.goodbye_s:
-            self.state = State.OVER
-            self._actions.append(Finished())
-            return
-        try:
-            ping = self.keep_alive(now)
-        except P2PCopyError as error:
-            self.fail(error)
-            return
-        if ping is not None:
-            self._actions.append(ping)
+    def _own_handlers(self) -> dict[type[wire.Control], Callable[[Any, int, float], None]]:
+        return {
+            wire.Hello: self._take_hello,
+            wire.Go: self._take_go,
+            wire.Credit: self._take_credit,
+            wire.Again: self._take_again,
+            wire.Results: self._take_results,
+            wire.Done: self._take_done,
+        }
 
-    def _handle(self, message: wire.Control, now: float) -> None:
-        match message:
-            case wire.Hello():
-                self.greet(message)
-                self._credit.grant(message.credit)
-            case wire.Credit():
-                self._credit.grant(message.limit)
-                if message.stored < self.bytes_stored:
-                    raise ProtocolError("the other side has stored less than before", _HINT)
-                self.bytes_stored = message.stored
-            case wire.Go():
-                self._accept(message)
-            case wire.Again():
-                if message.entry >= self.accepted:
-                    raise ProtocolError("the other side asks again for what it has not accepted", _HINT)
-                self._actions.append(Reread(message.entry, message.block))
-            case wire.Results():
-                self._take_results(message)
-            case wire.Done():
-                self._compare(message)
-                self._parted = now
-            case wire.Bye():
-                self._actions.append(Finished())
-            case wire.Ping():
-                self._actions.append(self.answer_ping(message))
-            case wire.Pong():
-                self.take_pong(message, now)
-            case wire.Abort():
-                self._actions.append(Ended(error_from_abort(message)))
-            case _:
-                raise ProtocolError("a message that only a sender sends", _HINT)
+    def _take_hello(self, hello: wire.Hello, size: int, now: float) -> None:
+        self._greet(hello)
+        if hello.credit < min(wire.LEAST_CREDIT, self.limits.first_window):
+            raise ProtocolError(f"the other side takes only {hello.credit} bytes at a time", wire.UPDATE_HINT)
+        self._outbox.credit.grant(hello.credit)
         self._pump()
 
-    def _accept(self, go: wire.Go) -> None:
-        if not self.accepted <= go.upto <= len(self._kinds):
-            raise ProtocolError(f"the other side accepts {go.upto} of {len(self._kinds)} entries", _HINT)
-        _check_ranges(go.skip, self.accepted, go.upto)
-        for start, stop in go.skip:
-            self.files_skipped += self._kinds[start:stop].count(b"f")
-            self._resolved[start:stop] = b"\1" * (stop - start)
-        self.accepted = go.upto
+    def _take_go(self, go: wire.Go, size: int, now: float) -> None:
+        self._ledger.accept(go.upto, go.skip)
         self._actions.append(Accepted(go.upto, tuple(go.skip)))
 
-    def _take_results(self, results: wire.Results) -> None:
-        _check_ranges(results.done, 0, self.accepted)
-        for start, stop in results.done:
-            if self._resolved.count(b"\1", start, stop):
-                raise ProtocolError("the other side reports an entry twice", _HINT)
-            self._resolved[start:stop] = b"\1" * (stop - start)
-            self.files_done += self._kinds[start:stop].count(b"f")
-        for entry, _ in results.failed:
-            if entry >= self.accepted or self._resolved[entry]:
-                raise ProtocolError("the other side reports an entry twice, or one that it has not accepted", _HINT)
-            self._resolved[entry] = 1
-            self.files_failed += 1
-        self._actions.append(Reported(tuple(results.done), tuple(results.failed)))
+    def _take_credit(self, credit: wire.Credit, size: int, now: float) -> None:
+        self._outbox.credit.grant(credit.limit)
+        if credit.stored < self.bytes_stored:
+            raise ProtocolError("the other side has stored less than before", wire.UPDATE_HINT)
+        self.bytes_stored = credit.stored
+        self._pump()
 
-    def _compare(self, done: wire.Done) -> None:
+    def _take_again(self, again: wire.Again, size: int, now: float) -> None:
+        entry = again.entry
+        if entry >= self.accepted or not self._ledger.is_file(entry):
+            raise ProtocolError("the other side asks again for what it has not accepted", wire.UPDATE_HINT)
+        if self._ledger.faulted(entry):
+            return
+        if self._ledger.phase(entry) != Phase.ACCEPTED or len(self._asked) >= MAX_ASKED:
+            raise ProtocolError("the other side asks again for what it cannot be missing", wire.UPDATE_HINT)
+        self._asked.append((entry, again.block))
+        self._pump()
+
+    def _take_results(self, results: wire.Results, size: int, now: float) -> None:
+        self._ledger.report_done(results.done)
+        failed = tuple(line for line in results.failed if self._ledger.report_failed(line[0]))
+        self._failed_there += len(results.failed)
+        self._forget_asked({entry for entry, _ in results.failed})
+        self._actions.append(Reported(tuple(results.done), failed))
+
+    def _take_done(self, done: wire.Done, size: int, now: float) -> None:
         theirs = (done.files, done.bytes, done.faults, done.digest)
         ours = (self._totals.files, self._totals.bytes, self.faults, self._totals.hex())
-        if theirs != ours or done.failed != self.files_failed:
+        outcomes = (done.failed, done.skipped) == (self._failed_there, self.files_skipped)
+        if theirs != ours or not outcomes or self._ledger.unresolved:
             raise IntegrityError(
                 f"the totals of the two sides differ: {ours[0]} files and {ours[1]} bytes sent, "
                 f"{theirs[0]} files and {theirs[1]} bytes received",
                 "Run the same two commands again, with fresh codes.",
             )
-        self._actions.append(SendControl(wire.encode(wire.Bye())))
+        self.files_damaged = min(done.damaged, done.failed)
+        self._parted = now
+        self._say(wire.Bye())
+
+    def _take_abort(self, abort: wire.Abort, size: int, now: float) -> None:
+        # Once the totals agree, everything is stored whatever becomes of the peer.
+        if self._parted is not None:
+            self._actions.append(Finished())
+        else:
+            super()._take_abort(abort, size, now)
+
+    def _tick(self, now: float) -> None:
+        if self._parted is not None and now - self._parted > self.limits.goodbye_s:
+            self.state = State.OVER
+            self._actions.append(Finished())
 
     # What comes in from this side.
 
     def entries(self, batch: Sequence[Entry]) -> None:
-        """The next entries of the manifest, parents before children."""
+        """The next entries of the manifest, parents before children. Raises LocalFileError for more than fit into a transfer."""
         if self.state is State.OVER:
             return
-        first = len(self._kinds)
-        for message in wire.manifest_batches(first, batch, self.limits.max_control_message // 4):
-            self._enqueue(SendControl(message))
-        self._kinds += "".join(entry.kind.value for entry in batch).encode()
-        self._resolved.extend(bytes(len(batch)))
+        first = len(self._ledger)
+        self._check_sizes(batch)
+        for message, count in wire.manifest_batches(first, batch, self.limits.max_control_message // 4):
+            self._outbox.control(message, count)
+        self._ledger.add(entry.kind for entry in batch)
         self._pump()
 
     def manifest_complete(self, left_out: int) -> None:
         """There are no more entries."""
         if self.state is State.OVER:
             return
-        self._enqueue(SendControl(wire.encode(wire.ManifestEnd(len(self._kinds), left_out))))
+        self._outbox.control(wire.encode(wire.ManifestEnd(len(self._ledger), left_out)))
         self.state = State.LISTED
         self._pump()
 
@@ -246,106 +190,104 @@ class Sender(Conversation):
         """A block that was read. body: as it goes on the wire."""
         if self.state is State.OVER:
             return
-        view = memoryview(body)
-        offset = 0
-        while offset < len(view):
-            room = self._message_size - self._records_size - wire.piece_cost(offset, 0)
-            if room < min(512, len(view) - offset):
-                self._close_message()
-                continue
-            length = min(room, len(view) - offset)
-            self._add(wire.encode_piece(entry, number, raw_size, view, offset, length, compressed, digest))
-            offset += length
+        if self._rereading == (entry, number):
+            self._rereading = None
+        if self._ledger.phase(entry) == Phase.ACCEPTED:
+            self._outbox.block(entry, number, raw_size, body, digest, compressed)
         self._pump()
 
     def file_end(self, entry: int, size: int, blocks: int, digest: bytes) -> None:
         """All blocks of a file have been given to block()."""
-        if self.state is State.OVER:
+        if self.state is State.OVER or self._ledger.faulted(entry):
             return
+        self._ledger.end(entry)
         self._totals.add(entry, size, digest)
-        self._add(wire.encode_end(entry, blocks, size, digest))
+        self._outbox.record(records.encode_end(entry, blocks, size, digest))
 
-    def fault(self, entry: int, reason: FaultReason) -> None:
-        """A file that cannot be sent."""
+    def fault(self, entry: int, reason: FaultReason) -> bool:
+        """A file that cannot be sent, or not to its end, or not once more. False when its failure was known before."""
         if self.state is State.OVER:
-            return
-        self.faults += 1
-        self._add(wire.encode_fault(entry, reason))
+            return False
+        if self._rereading is not None and self._rereading[0] == entry:
+            self._rereading = None
+        if self._ledger.faulted(entry):
+            return False
+        news = self._ledger.phase(entry) == Phase.ACCEPTED
+        if news or not self._ledger.ended(entry):
+            self._ledger.fault(entry)
+            self._outbox.record(records.encode_fault(entry, reason))
+        if news:
+            self._ledger.settle(entry, Phase.FAILED)
+            self._forget_asked({entry})
+        self._pump()
+        return news
 
     def flush(self) -> None:
         """Send what is gathered for a message that is not full yet."""
         if self.state is not State.OVER:
-            self._close_message()
+            self._outbox.close_message()
             self._pump()
 
     def all_read(self) -> None:
-        """Every accepted entry was read to its end, and the manifest is complete and accepted."""
-        if self.state is not State.LISTED or self.accepted != len(self._kinds):
+        """Every accepted file was given to file_end() or fault(); only when all_accepted."""
+        if not self.all_accepted or self._totals.files + self.faults != self._ledger.files_accepted:
             raise ValueError("entries are left")
-        self._close_message()
+        self._outbox.close_message()
         end = wire.End(self._totals.files, self._totals.bytes, self.faults, self._totals.hex())
-        self._enqueue(SendControl(wire.encode(end)))
+        self._outbox.control(wire.encode(end))
         self.state = State.ENDED
         self._pump()
 
-    def fail(self, error: P2PCopyError) -> None:
-        """End the conversation with an error of this side, and tell the peer."""
-        if self.state is not State.OVER:
-            self.state = State.OVER
-            self._queue.clear()
-            self._actions += [SendControl(abort_message(error)), Ended(error)]
-
-    # What goes out.
+    # What there is to know.
 
     @property
     def room(self) -> int:
         """Bytes of file content worth reading now."""
         if self.state is State.OVER:
             return 0
-        return max(0, self._credit.available - self._queued)
+        return max(0, self._outbox.credit.available - self._outbox.queued)
 
     @property
     def manifest_room(self) -> bool:
         """Whether more entries are wanted now."""
-        return self.state is State.OPEN and self._queued <= self.limits.max_control_message
+        return self.state is State.OPEN and self._outbox.queued <= self.limits.max_control_message
+
+    @property
+    def all_accepted(self) -> bool:
+        """Whether the manifest is complete, and the receiver has said yes to it as a whole."""
+        ledger = self._ledger
+        return self.state is State.LISTED and ledger.consented and ledger.accepted == len(ledger)
 
     @property
     def manifest_entries(self) -> int:
-        return len(self._kinds)
+        return len(self._ledger)
 
-    def actions(self) -> list[SenderAction]:
-        """What is to be done now, in order; each is given out once."""
-        actions, self._actions = self._actions, []
-        return actions
+    @property
+    def faults(self) -> int:
+        """Files that were not sent to their end."""
+        return self._ledger.faults
 
-    def _add(self, record: bytes) -> None:
-        if self._records_size + len(record) > self._message_size:
-            self._close_message()
-        self._records.append(record)
-        self._records_size += len(record)
-
-    def _close_message(self) -> None:
-        if self._records:
-            self._enqueue(SendData(b"".join(self._records)))
-            self._records, self._records_size = [], 0
-
-    def _enqueue(self, action: SendControl | SendData) -> None:
-        self._queue.append(action)
-        self._queued += len(action.message)
+    # Inside.
 
     def _pump(self) -> None:
-        while self._queue and self.state not in (State.HELLO, State.OVER):
-            size = len(self._queue[0].message)
-            if size > self._credit.available:
-                return
-            self._credit.spend(size)
-            self._queued -= size
-            self._actions.append(self._queue.popleft())
+        if self.state in (State.HELLO, State.PARTING, State.OVER):
+            return
+        self._actions.extend(self._outbox.take())
+        if self._asked and self._rereading is None and self.room > 0:
+            self._rereading = self._asked.popleft()
+            self._actions.append(Reread(*self._rereading))
 
+    def _forget_asked(self, entries: set[int]) -> None:
+        if self._asked and entries:
+            self._asked = deque(asked for asked in self._asked if asked[0] not in entries)
 
-def _check_ranges(ranges: Sequence[tuple[int, int]], start: int, stop: int) -> None:
-    position = start
-    for first, last in ranges:
-        if not position <= first < last <= stop:
-            raise ProtocolError("the other side sent ranges out of order", _HINT)
-        position = last
+    def _check_sizes(self, batch: Sequence[Entry]) -> None:
+        if len(self._ledger) + len(batch) > self.limits.max_entries:
+            raise LocalFileError(
+                f"there are more than {self.limits.max_entries} files and directories to send",
+                "Send fewer at a time, or a tar file.",
+            )
+        most = wire.max_file_size(self.limits.block_size)
+        for entry in batch:
+            if entry.size is not None and entry.size > most:
+                raise LocalFileError(f"a file has {entry.size} bytes, more than can be sent", "Leave it out.")

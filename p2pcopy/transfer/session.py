@@ -10,12 +10,13 @@ from typing import Final
 from p2pcopy.channel import Channel
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, P2PCopyError
-from p2pcopy.events import Event
+from p2pcopy.events import Event, Progress
 from p2pcopy.transfer.conversation import State
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.sender import Sender
 
 TICK_S: Final = 0.1
+RETELL_S: Final = 1.0
 Tell = Callable[[Event], None]
 
 
@@ -35,6 +36,8 @@ class Session(ABC):
         self._error: Exception | None = None
         self._began: float | None = None
         self._ended = 0.0
+        self._progress: Progress | None = None
+        self._progress_told = 0.0
 
     # Sink
 
@@ -65,6 +68,7 @@ class Session(ABC):
                 task.cancel()
         if self._error is not None:
             raise self._error
+        self._tell_progress()
 
     @property
     def seconds(self) -> float:
@@ -84,8 +88,8 @@ class Session(ABC):
         """Carry out the machine's actions."""
 
     @abstractmethod
-    def progress(self) -> None:
-        """Called at every tick."""
+    def progress(self) -> Progress | None:
+        """How far it is; None before anything was accepted."""
 
     def begin(self) -> None:
         """Entries were accepted."""
@@ -129,7 +133,14 @@ class Session(ABC):
         while True:
             await asyncio.sleep(TICK_S)
             self._step(lambda: self.machine.tick(self.now()))
-            self.progress()
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        """When it has changed, and once a second in any case: displays stand still between events."""
+        now, progress = self.now(), self.progress()
+        if progress is not None and (progress != self._progress or now - self._progress_told >= RETELL_S):
+            self._progress, self._progress_told = progress, now
+            self.tell(progress)
 
     def _step(self, function: Callable[[], None]) -> None:
         """Run in a callback of the channel, which must not see an exception: it ends the session instead."""

@@ -1,12 +1,10 @@
-"""Messages of the transfer protocol to bytes and back (docs/protocol.md).
+"""Control messages to bytes and back: JSON objects with a "type" (docs/protocol.md). records.py has the data channel's.
 
-The control channel carries JSON objects with a "type"; the data channel carries binary records back to back.
 Parsing takes anything and gives a message or a ProtocolError.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -20,10 +18,18 @@ from p2pcopy.errors import PeerVersionError, ProtocolError
 PROTOCOL_VERSION: Final = 1
 DIGEST_SIZE: Final = 32
 MAX_TEXT: Final = 400
+MAX_BATCH: Final = 4096
+MIN_BLOCK_SIZE: Final = 4096
+MAX_BLOCK_SIZE: Final = 2 * 1024 * 1024
+# An unfinished block and the largest message fit into it together: with less, a sender could wait for itself.
+LEAST_CREDIT: Final = 4 * 1024 * 1024
 
-_UPDATE_HINT = "Use the same version of p2pcopy on both sides."
+UPDATE_HINT: Final = "Use the same version of p2pcopy on both sides."
 _U32_MAX: Final = 2**32 - 1
 _NS: Final = 1_000_000_000
+# Nanoseconds since 1970 fit into 64 bits then: the years 1697 to 2242.
+_MAX_SECONDS: Final = 2**33
+_MAX_NS: Final = _MAX_SECONDS * _NS
 
 
 class Kind(StrEnum):
@@ -87,27 +93,31 @@ class WireEntry(Struct, frozen=True, array_like=True):
     path: str | RawText
     size: Count | None
     mode: Annotated[int, Meta(ge=0, le=0o777)]
-    seconds: Annotated[int, Meta(ge=-(2**40), le=2**40)]
+    seconds: Annotated[int, Meta(ge=-_MAX_SECONDS, lt=_MAX_SECONDS)]
     nanoseconds: Annotated[int, Meta(ge=0, lt=_NS)]
     target: str | RawText = ""
 
 
 class Hello(Struct, frozen=True, tag="hello", tag_field="type"):
-    """First message of both sides. credit: bytes that the peer may send before any further grant (0 from a sender)."""
+    """First message of both sides.
+
+    block_size: bytes of the sender's blocks; a receiver's says nothing. credit: bytes that the peer may send before any
+    further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks.
+    """
 
     version: Index
     role: Role
     software: Text
-    block_size: Annotated[int, Meta(ge=4096, le=16 * 1024 * 1024)]
+    block_size: Annotated[int, Meta(ge=MIN_BLOCK_SIZE, le=MAX_BLOCK_SIZE)]
     credit: Count = 0
     features: Annotated[list[Text], Meta(max_length=64)] = []
 
 
 class Manifest(Struct, frozen=True, tag="manifest", tag_field="type"):
-    """Sender: the next entries, the first of them with index first. Costs credit."""
+    """Sender: the next entries, the first of them with index first. Costs credit, as ManifestEnd and End do."""
 
     first: Index
-    entries: list[WireEntry]
+    entries: Annotated[list[WireEntry], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class ManifestEnd(Struct, frozen=True, tag="manifest_end", tag_field="type"):
@@ -139,14 +149,17 @@ class Again(Struct, frozen=True, tag="again", tag_field="type"):
 
 
 class Results(Struct, frozen=True, tag="results", tag_field="type"):
-    """Receiver: entries that are finished: half-open ranges of good ones, and [entry, reason] of failed ones."""
+    """Receiver: entries that are finished: half-open ranges of good ones, and [entry, reason] of those that failed there."""
 
     done: list[Range] = []
     failed: list[tuple[Index, Text]] = []
 
 
 class End(Struct, frozen=True, tag="end", tag_field="type"):
-    """Sender: everything is sent. Totals over all End records; digest: hexadecimal, 64 digits."""
+    """Sender: everything is sent. files, bytes, digest (64 hexadecimal digits): of all files with an end record.
+
+    faults: files with a fault record and no end record; files and faults are the accepted files together.
+    """
 
     files: Count
     bytes: Count
@@ -155,13 +168,17 @@ class End(Struct, frozen=True, tag="end", tag_field="type"):
 
 
 class Done(Struct, frozen=True, tag="done", tag_field="type"):
-    """Receiver: everything is verified, synced and renamed. Its own totals, and how its entries ended."""
+    """Receiver: everything is verified, synced and renamed. Its own totals, and how its entries ended.
+
+    failed: entries named in Results.failed; damaged: those of them whose data arrived damaged again and again.
+    """
 
     files: Count
     bytes: Count
     faults: Count
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     failed: Count
+    damaged: Count
     skipped: Count
 
 
@@ -209,13 +226,13 @@ def encode(message: Control) -> bytes:
 def decode(message: bytes, *, limit: int) -> Control:
     """The control message in these bytes. Raises ProtocolError for anything else, PeerVersionError for a foreign hello."""
     if len(message) > limit:
-        raise ProtocolError(f"the other side sent a control message of {len(message)} bytes", _UPDATE_HINT)
+        raise ProtocolError(f"the other side sent a control message of {len(message)} bytes", UPDATE_HINT)
     try:
         decoded: Control = _decoder.decode(message)
     except (ValueError, RecursionError) as error:
         _refuse_foreign_version(message)
         raise ProtocolError(
-            f"the other side sent a message that makes no sense: {error}"[:MAX_TEXT], _UPDATE_HINT
+            f"the other side sent a message that makes no sense: {error}"[:MAX_TEXT], UPDATE_HINT
         ) from error
     if isinstance(decoded, Hello) and decoded.version != PROTOCOL_VERSION:
         raise _version_error(decoded.version, decoded.software)
@@ -240,8 +257,8 @@ def _version_error(version: int, software: str) -> PeerVersionError:
 
 
 def to_wire(entry: Entry) -> WireEntry:
-    """An entry in its wire form."""
-    seconds, nanoseconds = divmod(entry.mtime_ns, _NS)
+    """An entry in its wire form; a time out of range becomes the nearest in range."""
+    seconds, nanoseconds = divmod(max(-_MAX_NS, min(entry.mtime_ns, _MAX_NS - 1)), _NS)
     return WireEntry(
         entry.kind, _text_to_wire(entry.path), entry.size, entry.mode, seconds, nanoseconds, _text_to_wire(entry.target)
     )
@@ -270,144 +287,38 @@ def _text_to_wire(text: str) -> str | RawText:
 def _text_from_wire(text: str | RawText) -> str:
     if isinstance(text, str):
         return text
-    decoded = text.base64.decode(errors="surrogateescape")
-    if decoded.isascii() or _text_to_wire(decoded) == decoded:
-        raise ProtocolError("the other side sent a name as raw bytes that is text", _UPDATE_HINT)
-    return decoded
+    try:
+        text.base64.decode()
+    except UnicodeDecodeError:
+        return text.base64.decode(errors="surrogateescape")
+    raise ProtocolError("the other side sent a name as raw bytes that is text", UPDATE_HINT)
 
 
-def manifest_batches(first: int, entries: Sequence[Entry], limit: int) -> Iterator[bytes]:
-    """Encoded Manifest messages of at most limit bytes for these entries, in order."""
+def manifest_batches(first: int, entries: Sequence[Entry], limit: int) -> Iterator[tuple[bytes, int]]:
+    """Encoded Manifest messages of at most limit bytes for these entries, in order, each with its number of entries."""
     head = len(encode(Manifest(first=_U32_MAX, entries=[])))
     batch: list[msgspec.Raw] = []
     size = head
     for entry in entries:
         encoded = _encoder.encode(to_wire(entry))
-        if batch and size + len(encoded) + 1 > limit:
-            yield _encode_batch(first, batch)
+        if batch and (size + len(encoded) + 1 > limit or len(batch) == MAX_BATCH):
+            yield _encode_batch(first, batch), len(batch)
             first, batch, size = first + len(batch), [], head
         batch.append(msgspec.Raw(encoded))
         size += len(encoded) + 1
     if batch:
-        yield _encode_batch(first, batch)
+        yield _encode_batch(first, batch), len(batch)
 
 
 def _encode_batch(first: int, batch: list[msgspec.Raw]) -> bytes:
     return _encoder.encode({"type": "manifest", "first": first, "entries": batch})
 
 
-PIECE_HEADER: Final = struct.Struct("!BBIIIIII")
-END_RECORD: Final = struct.Struct("!BBIIQ32s")
-FAULT_RECORD: Final = struct.Struct("!BBI")
-FLAG_ZSTD: Final = 1
-
-_PIECE, _END, _FAULT = 1, 2, 3
+def max_file_size(block_size: int) -> int:
+    """Bytes of the largest file that can be sent in blocks of this size."""
+    return min(2**53 - 1, (_U32_MAX + 1) * block_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a block's body. digest: BLAKE3 of the raw block, in the piece at offset 0 only, b"" in the others.
-
-    raw_size: bytes of the block as it is in the file. total: bytes of its body on the wire. cost: bytes of credit.
-    """
-
-    entry: int
-    block: int
-    raw_size: int
-    total: int
-    offset: int
-    compressed: bool
-    digest: bytes
-    body: memoryview
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileEnd:
-    """All blocks of a file have been sent. digest: BLAKE3 over the digests of its blocks in order."""
-
-    entry: int
-    blocks: int
-    size: int
-    digest: bytes
-    cost: int = END_RECORD.size
-
-
-@dataclass(frozen=True, slots=True)
-class FileFault:
-    """The sender cannot send this file, or the rest of it."""
-
-    entry: int
-    reason: FaultReason
-    cost: int = FAULT_RECORD.size
-
-
-Record = Piece | FileEnd | FileFault
-
-
-def piece_cost(offset: int, length: int) -> int:
-    """Bytes of a piece record on the wire."""
-    return PIECE_HEADER.size + length + (DIGEST_SIZE if offset == 0 else 0)
-
-
-def encode_piece(
-    entry: int, block: int, raw_size: int, body: memoryview, offset: int, length: int, compressed: bool, digest: bytes
-) -> bytes:
-    """The record for length bytes of a block's body from offset."""
-    flags = FLAG_ZSTD if compressed else 0
-    header = PIECE_HEADER.pack(_PIECE, flags, entry, block, raw_size, len(body), offset, length)
-    return b"".join((header, digest if offset == 0 else b"", body[offset : offset + length]))
-
-
-def encode_end(entry: int, blocks: int, size: int, digest: bytes) -> bytes:
-    return END_RECORD.pack(_END, 0, entry, blocks, size, digest)
-
-
-def encode_fault(entry: int, reason: FaultReason) -> bytes:
-    return FAULT_RECORD.pack(_FAULT, reason, entry)
-
-
-def decode_records(message: bytes, *, limit: int) -> list[Record]:
-    """The records of a data message. Raises ProtocolError unless the message is whole records from first to last byte."""
-    if not 0 < len(message) <= limit:
-        raise ProtocolError(f"the other side sent a data message of {len(message)} bytes", _UPDATE_HINT)
-    view = memoryview(message)
-    records: list[Record] = []
-    position = 0
-    while position < len(view):
-        record = _decode_record(view, position)
-        records.append(record)
-        position += record.cost
-    return records
-
-
-def _decode_record(view: memoryview, position: int) -> Record:
-    kind = view[position]
-    try:
-        if kind == _PIECE:
-            return _decode_piece(view, position)
-        if kind == _END:
-            _, flags, entry, blocks, size, digest = END_RECORD.unpack_from(view, position)
-            if flags == 0:
-                return FileEnd(entry, blocks, size, digest)
-        if kind == _FAULT:
-            _, reason, entry = FAULT_RECORD.unpack_from(view, position)
-            return FileFault(entry, FaultReason(reason))
-    except (struct.error, ValueError) as error:
-        raise _bad_record() from error
-    raise _bad_record()
-
-
-def _decode_piece(view: memoryview, position: int) -> Piece:
-    _, flags, entry, block, raw_size, total, offset, length = PIECE_HEADER.unpack_from(view, position)
-    cost = piece_cost(offset, length)
-    start = position + cost - length
-    if flags & ~FLAG_ZSTD or length == 0 or offset + length > total or position + cost > len(view):
-        raise _bad_record()
-    digest = bytes(view[start - DIGEST_SIZE : start]) if offset == 0 else b""
-    body = view[start : start + length]
-    return Piece(entry, block, raw_size, total, offset, bool(flags & FLAG_ZSTD), digest, body, cost)
-
-
-def _bad_record() -> ProtocolError:
-    return ProtocolError("the other side sent a data message that makes no sense", _UPDATE_HINT)
+def shown(text: str) -> str:
+    """Text for the peer's user: what UTF-8 cannot say is replaced, what is too long is cut."""
+    return text.encode("utf-8", "replace").decode()[:MAX_TEXT]

@@ -23,8 +23,9 @@ from zstandard import ZstdDecompressor
 from p2pcopy.config import MIB, Compress
 from p2pcopy.errors import ProtocolError
 from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.source import KEPT_OF_STREAM, Block, BlockReader, End, Fault
-from p2pcopy.files.tree import Found, prepare, walk
+from p2pcopy.files.source import KEPT_OF_STREAM, BlockReader
+from p2pcopy.files.tree import prepare, walk
+from p2pcopy.transfer.items import Block, End, Fault, Found
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
 
 SIZE = 4096

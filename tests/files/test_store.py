@@ -24,7 +24,8 @@ from p2pcopy.files import native, parts
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.parts import part_name
-from p2pcopy.files.store import Obstacle, Outcome, Store
+from p2pcopy.transfer.items import Obstacle, Outcome
+from p2pcopy.transfer.ports import Store
 from p2pcopy.transfer.wire import Entry, Kind
 
 MTIME = 1_234_567_890_123_456_789

@@ -17,7 +17,7 @@ from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.events import FileStatus
 from p2pcopy.files import faults, native
 from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.store import Obstacle
+from p2pcopy.transfer.items import Obstacle
 from p2pcopy.transfer.wire import Entry, Kind
 
 MIB = 1 << 20

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from p2pcopy.config import Existing
 from p2pcopy.errors import Declined, ExitCode, InternalError, Interrupted, LocalFileError, ProtocolError
 from p2pcopy.events import FileStatus
-from p2pcopy.files.store import Outcome
 from p2pcopy.files.stream import StreamStore
+from p2pcopy.transfer.items import Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
 ENTRY = Entry(Kind.FILE, "f", None)

@@ -14,7 +14,8 @@ import pytest
 
 from p2pcopy.errors import LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files.names import NameGate
-from p2pcopy.files.tree import Found, Left, Source, prepare, walk
+from p2pcopy.files.tree import Source, prepare, walk
+from p2pcopy.transfer.items import Found, Left
 from p2pcopy.transfer.wire import Entry, Kind
 
 NOW_NS = 1_700_000_000_000_000_000

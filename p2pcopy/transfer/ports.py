@@ -1,13 +1,39 @@
-"""Where received files go: the contract between a session and its destination, which is a directory or a stream."""
+"""What the sessions need of the files on either side, and all they know of them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from p2pcopy.transfer.items import Clash, Obstacle, Outcome
+from p2pcopy.config import Existing
+from p2pcopy.transfer.items import Block, Clash, Fault, Item, Outcome
 from p2pcopy.transfer.wire import Entry
 
-__all__ = ["Clash", "Obstacle", "Outcome", "Store"]
+
+class Gate(Protocol):
+    """Lets the names of entries through, or raises a ProtocolError."""
+
+    def admit(self, entry: Entry) -> None: ...
+
+
+class Log(Protocol):
+    """The entries of a transfer, in order, with where they are on this machine."""
+
+    def append(self, entry: Entry, local: str = "") -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Entry, str]: ...
+
+
+class Reader(Protocol):
+    """Reads the blocks of accepted entries in order."""
+
+    def allow(self, upto: int, skips: Sequence[tuple[int, int]]) -> None: ...
+
+    def drop(self, entry: int) -> None: ...
+
+    def next(self) -> Item | None: ...
+
+    def reread(self, entry: int, number: int) -> Block | Fault: ...
 
 
 class Store(Protocol):
@@ -19,6 +45,12 @@ class Store(Protocol):
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
         """Once for every entry before consent, parents before children. Changes nothing."""
+
+    def resolve(self, existing: Existing) -> None:
+        """The user has said what happens to entries whose names are taken."""
+
+    def free_bytes(self) -> int | None:
+        """What may still be written; None where nobody knows."""
 
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         """After the policy is known: the outcome of an entry that will not be stored, so that its data need not be sent."""
