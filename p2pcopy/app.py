@@ -83,16 +83,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
             )
             with stops.session(session):
                 await session.run()
-            machine = session.machine
-            return _finish(
-                reporter,
-                peer,
-                seconds=session.seconds,
-                done=machine.files_done,
-                skipped=machine.files_skipped,
-                failed=machine.files_failed + session.faults + session.left_out,
-                size=machine.bytes_stored,
-            )
+            return _finish(reporter, peer, session)
 
 
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
@@ -119,16 +110,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
             )
             with stops.session(session):
                 await session.run()
-            machine = session.machine
-            return _finish(
-                reporter,
-                peer,
-                seconds=session.seconds,
-                done=machine.files_done,
-                skipped=machine.files_skipped,
-                failed=machine.files_failed + session.left_out,
-                size=machine.bytes_stored,
-            )
+            return _finish(reporter, peer, session)
 
 
 def _shown(output: str) -> str:
@@ -143,22 +125,24 @@ def _open_store(output: str) -> StreamStore | DirectoryStore:
     return store
 
 
-def _finish(
-    reporter: Reporter, peer: Peer, *, seconds: float, done: int, skipped: int, failed: int, size: int
-) -> ExitCode:
+def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
+    machine, seconds = session.machine, session.seconds
+    failed = machine.files_failed + session.left_out
     reporter.tell(
         events.Done(
             ok=failed == 0,
-            files_done=done,
-            files_skipped=skipped,
+            files_done=machine.files_done,
+            files_skipped=machine.files_skipped,
             files_failed=failed,
-            bytes_done=size,
+            bytes_done=machine.bytes_stored,
             seconds=seconds,
-            rate_bytes_per_s=size / seconds if seconds > 0 else 0.0,
+            rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
             path=peer.path(),
         )
     )
-    return ExitCode.OK if failed == 0 else ExitCode.LOCAL
+    if failed == 0:
+        return ExitCode.OK
+    return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
 
 
 @dataclass(frozen=True)

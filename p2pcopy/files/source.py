@@ -94,6 +94,10 @@ class BlockReader:
                     raise ValueError(f"entries {start} to {stop} are not below {len(self._skipped)}")
                 self._skipped[start:stop] = b"\1" * (stop - start)
 
+    def never_compress(self) -> None:
+        """The receiver cannot unpack. Before the first block is read."""
+        self._compress = Compress.NEVER
+
     def drop(self, entry: int) -> None:
         """The receiver cannot store this file: unless its End is out, a Fault takes the place of what is not read yet."""
         with self._lock:

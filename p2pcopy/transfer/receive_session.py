@@ -299,8 +299,8 @@ class ReceiveSession(Session):
         entry = self._log[outcome.index][0]
         if outcome.ok:
             self.machine.committed([outcome.index], now)
-        else:
-            self.machine.failed_here(outcome.index, outcome.reason, now)
+        elif not self.machine.failed_here(outcome.index, outcome.reason, now):
+            return
         if entry.kind is Kind.FILE or not outcome.ok:
             self.tell(events.File(entry.path, outcome.status, outcome.reason, outcome.saved_as))
 

@@ -10,7 +10,6 @@ from typing import Final, assert_never
 from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import MIB, TransferLimits
-from p2pcopy.errors import IntegrityError
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
 from p2pcopy.transfer.items import Block, End, Fault, Found, Item, Left
 from p2pcopy.transfer.ports import Log, Reader
@@ -52,7 +51,6 @@ class SendSession(Session):
         super().__init__(channel, limits, tell)
         self.machine = Sender(limits, software, self.now(), channel.message_size)
         self.left_out = 0
-        self.faults = 0
         self._found = found
         self._log = log
         self._reader = reader
@@ -87,6 +85,8 @@ class SendSession(Session):
                         self.send_data(action.message)
                     case Accepted():
                         self.begin()
+                        if "zstd" not in self.machine.peer_features:
+                            self._reader.never_compress()
                         self._reader.allow(action.upto, action.skips)
                         self._tell_skipped(action.skips)
                         self._wake_read.set()
@@ -125,6 +125,7 @@ class SendSession(Session):
             self._summary.add(found)
             self.machine.entries(found)
             self.perform()
+            await self.channel.drain(_BACKLOG)
         self.machine.manifest_complete(self.left_out)
         self._listed = True
         self._wake_read.set()
@@ -150,7 +151,7 @@ class SendSession(Session):
                     await self.channel.drain(_BACKLOG)
                     await self._until(lambda: self.machine.room > 0)
                 else:
-                    if last and self.machine.state is State.LISTED:
+                    if last and self.machine.all_accepted:
                         self.machine.all_read()
                         self.perform()
                     await self._wake_read.wait()
@@ -166,7 +167,7 @@ class SendSession(Session):
     async def _read_batch(self) -> tuple[list[Item], bool]:
         """The next items, and whether everything had been accepted when they were asked for: then none means the end."""
         self._wake_read.clear()
-        last = self._listed and self.machine.accepted == self.machine.manifest_entries
+        last = self.machine.all_accepted
         rereads, self._rereads = self._rereads, []
         return await self._disk.run(self._next_items, rereads), last
 
@@ -199,17 +200,9 @@ class SendSession(Session):
         self.perform()
 
     def _fault(self, fault: Fault) -> None:
-        if self.machine.state is State.ENDED:
-            self.machine.fail(
-                IntegrityError(
-                    "a block arrived damaged and could not be read again",
-                    "Run the same two commands again, with fresh codes.",
-                )
-            )
-            return
-        self.machine.fault(fault.entry, fault.reason)
-        if fault.reason is not FaultReason.DROPPED:
-            self.faults += 1
+        # Where a block could not be read again, the rest of the file is of no use either.
+        self._reader.drop(fault.entry)
+        if self.machine.fault(fault.entry, fault.reason):
             path = self._log[fault.entry][0].path
             self.tell(events.File(path, events.FileStatus.FAILED, _FAULT_TEXT[fault.reason]))
 

@@ -1,0 +1,91 @@
+"""The config file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2pcopy import configfile
+from p2pcopy.errors import UsageError
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("P2PCOPY_CONFIG", str(path))
+    return path
+
+
+def test_every_key(file: Path) -> None:
+    file.write_text(
+        """
+        stun = ["stun:a", "stun:b"]
+        turn = "turn:a turn:b"
+        turn_user = "user"
+        turn_password_file = "~/secret"
+        relay = "never"
+        wait = "15m"
+        compress = "always"
+        existing = "skip"
+        output = "~/Downloads"
+        """
+    )
+    table = configfile.load()
+    assert set(table) == set(configfile.KEYS)
+    assert table["stun"] == ["stun:a", "stun:b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("relais = 'only'", "'relais' in", "Did you mean 'relay'?"),
+        ("x = 1", "is not a setting", "There are stun, turn,"),
+        ("[wait]\nx = 1", "'wait' in", "quotes"),
+        ("wait = 60", "has to be text", "quotes"),
+        ("stun = [1]", "has to be text", "quotes"),
+        ("relay = 'maybe'", "'maybe' in", "auto, only, never"),
+        ("existing = 'merge'", "no choice for 'existing'", "rename"),
+        ("wait 60", "cannot be used", "Mend it"),
+        ("wait = '1h'\nwait = '2h'", "cannot be used", "Mend it"),
+    ],
+)
+def test_what_it_may_not_hold(file: Path, content: str, message: str, hint: str) -> None:
+    file.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        configfile.load()
+    assert message in caught.value.message
+    assert str(file) in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_file_that_is_not_text(file: Path) -> None:
+    file.write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="cannot be used"):
+        configfile.load()
+
+
+def test_a_directory_instead_of_a_file(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(UsageError, match="cannot be used"):
+        configfile.load()
+
+
+def test_a_named_file_has_to_be_there(file: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        configfile.load()
+
+
+def test_no_file_at_the_usual_place_means_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P2PCOPY_CONFIG", "")
+    monkeypatch.setattr(configfile, "_default", lambda: tmp_path / "p2pcopy" / "config.toml")
+    assert configfile.load() == {}
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only on Linux does XDG_CONFIG_HOME count")
+def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("P2PCOPY_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "p2pcopy").mkdir()
+    (tmp_path / "p2pcopy" / "config.toml").write_text('wait = "5m"')
+    assert configfile.load() == {"wait": "5m"}

@@ -1,0 +1,138 @@
+"""Signals: the first ends the run through its own protocol, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from p2pcopy.errors import ConnectionLost, Interrupted, P2PCopyError, Terminated
+from p2pcopy.stops import Stops, guarded
+
+SIGNALS = pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
+
+
+class Session:
+    """Ends its run with the error that it is stopped with, a moment later."""
+
+    def __init__(self) -> None:
+        self.stopped: asyncio.Future[P2PCopyError] = asyncio.get_running_loop().create_future()
+
+    def stop(self, error: P2PCopyError) -> None:
+        self.stopped.set_result(error)
+
+    async def run(self) -> None:
+        raise await self.stopped
+
+
+@SIGNALS
+def test_a_signal_while_nothing_is_under_way_cancels_the_story(number: int, error: type[P2PCopyError]) -> None:
+    cleaned: list[str] = []
+
+    async def story(_: Stops) -> None:
+        os.kill(os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("up")
+
+    with pytest.raises(error) as caught:
+        asyncio.run(guarded(story))
+    assert caught.value.resumable
+    assert caught.value.hint
+    assert cleaned == ["up"]
+
+
+@SIGNALS
+def test_a_session_is_stopped_and_not_cancelled(number: int, error: type[P2PCopyError]) -> None:
+    async def story(ours: Stops) -> None:
+        session = Session()
+        with ours.session(session):
+            os.kill(os.getpid(), number)
+            await session.run()
+
+    with pytest.raises(error):
+        asyncio.run(guarded(story))
+
+
+def test_what_the_signal_makes_fail_is_not_told() -> None:
+    async def story(ours: Stops) -> None:
+        session = Session()
+        with ours.session(session):
+            os.kill(os.getpid(), signal.SIGINT)
+            await session.stopped
+            raise ConnectionLost("the channel was closed")
+
+    with pytest.raises(Interrupted):
+        asyncio.run(guarded(story))
+
+
+def test_after_the_session_a_signal_cancels_again() -> None:
+    async def story(ours: Stops) -> None:
+        with ours.session(Session()):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    with pytest.raises(Terminated):
+        asyncio.run(guarded(story))
+
+
+def test_the_second_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(exit_code: int) -> None:
+        raise SystemExit(exit_code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    ours = Stops()
+    ours.stop(Interrupted("the first"))
+    with pytest.raises(SystemExit, match="143"):
+        ours.stop(Terminated("the second"))
+
+
+def test_without_a_signal_results_and_errors_pass_through() -> None:
+    async def answer(_: Stops) -> int:
+        return 42
+
+    async def fail(_: Stops) -> None:
+        raise ConnectionLost("the channel was closed")
+
+    async def cancel(_: Stops) -> None:
+        raise asyncio.CancelledError
+
+    assert asyncio.run(guarded(answer)) == 42
+    with pytest.raises(ConnectionLost):
+        asyncio.run(guarded(fail))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(guarded(cancel))
+
+
+def test_the_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    async def story(_: Stops) -> None:
+        return
+
+    asyncio.run(guarded(story))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_loop_without_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+
+    async def story(_: Stops) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    def none(*_: object) -> None:
+        raise NotImplementedError
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "add_signal_handler", none)
+        monkeypatch.setattr(loop, "remove_signal_handler", none)
+        await guarded(story)
+
+    with pytest.raises(Terminated):
+        asyncio.run(run())

@@ -1,0 +1,281 @@
+"""Real p2pcopy processes: started with pipes or on a pseudo-terminal, waited for within bounds, and ended whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PATIENCE_S = 40.0
+CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?$|\")"
+
+
+# For before=: this side does not reach the addresses in the other side's code, as between two networks without a route.
+REACHES_NOBODY = "from p2pcopy.net.peer import Peer\nPeer.add_remote = lambda self, candidates: None\n"
+
+_RUN = "from p2pcopy.cli import main\nmain()\n"
+_TAKE_TERMINAL = "import fcntl, os, termios\nos.setsid()\nfcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
+_ROWS_AND_COLUMNS = struct.pack("HHHH", 50, 160, 0, 0)
+# Without these, file modes count for root, too.
+_LIKE_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended. exit_code: negative for a signal that killed it; peak_bytes: its largest resident set."""
+
+    exit_code: int
+    out: bytes
+    err: str
+    peak_bytes: int
+
+    @property
+    def codes(self) -> list[str]:
+        """The lines of standard output."""
+        return self.out.decode().splitlines()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Standard output as JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def told(self, event: str) -> dict[str, Any]:
+        """The last JSON event of this name."""
+        return [each for each in self.events if each["event"] == event][-1]
+
+
+class Stream:
+    """What comes out of a descriptor, collected by a thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._content = bytearray()
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    @property
+    def content(self) -> bytes:
+        with self._changed:
+            return bytes(self._content)
+
+    def wait_for(self, pattern: bytes, *, start: int = 0, timeout: float = PATIENCE_S) -> re.Match[bytes]:
+        """The first match at or after start. Fails when the stream ends or the time is over before it comes."""
+        compiled, deadline = re.compile(pattern, re.MULTILINE), time.monotonic() + timeout
+        with self._changed:
+            while (found := compiled.search(bytes(self._content), start)) is None:
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    why = "the stream ended" if self._ended else f"{timeout} s passed"
+                    raise AssertionError(f"{why} before {pattern!r} came:\n{self._content.decode(errors='replace')}")
+                self._changed.wait(left)
+        return found
+
+    def everything(self) -> bytes:
+        """What came until the stream ended."""
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "somebody keeps the stream open"
+        return self.content
+
+    def _collect(self) -> None:
+        while block := self._read():
+            with self._changed:
+                self._content += block
+                self._changed.notify_all()
+        os.close(self._descriptor)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._descriptor, 1 << 16)
+        except OSError:  # how a pseudo-terminal ends
+            return b""
+
+
+class Running:
+    """A process. out, err: what it writes; both are the one screen where it has a terminal."""
+
+    def __init__(self, command: Sequence[str], stdin: int, out: Stream, err: Stream, keyboard: int, **how: Any) -> None:
+        self.out, self.err = out, err
+        self._keyboard = keyboard
+        self._status: tuple[int, int] | None = None
+        self._process = subprocess.Popen(command, stdin=stdin, **how)
+        self._reaper = threading.Thread(target=self._reap, daemon=True)
+        self._reaper.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def code(self, number: int = 0) -> str:
+        """The code that it prints; number: how many come before it."""
+        start = 0
+        for _ in range(number):
+            start = self.out.wait_for(CODE, start=start).end()
+        return self.out.wait_for(CODE, start=start)[1].decode()
+
+    def type(self, text: str | bytes) -> None:
+        """Into its standard input."""
+        os.write(self._keyboard, text.encode() if isinstance(text, str) else text)
+
+    def close_input(self) -> None:
+        os.close(self._keyboard)
+        self._keyboard = -1
+
+    def signal(self, number: int) -> None:
+        if self._status is None:
+            os.kill(self.pid, number)
+
+    def runs(self) -> bool:
+        return self._status is None
+
+    def ended(self, timeout: float = PATIENCE_S) -> Ended:
+        """Wait for its end."""
+        self._reaper.join(timeout)
+        if self._status is None:
+            said = self.err.content.decode(errors="replace")
+            raise AssertionError(f"the process does not end within {timeout} s:\n{said}")
+        exit_code, peak_bytes = self._status
+        err = self.err.everything().decode(errors="surrogateescape")
+        assert "Traceback" not in err, err
+        return Ended(exit_code, self.out.everything(), err, peak_bytes)
+
+    def kill(self) -> None:
+        """For the end of a test: nothing of it is left."""
+        self.signal(signal.SIGKILL)
+        self._reaper.join(PATIENCE_S)
+        if self._keyboard >= 0:
+            self.close_input()
+
+    def _reap(self) -> None:
+        _, status, usage = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._status = self._process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Processes:
+    """Starts processes, and ends all that are left when it is left. work: their directory."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._running:
+            each.kill()
+
+    def send(self, *arguments: str | Path, **how: Any) -> Running:
+        return self.start("send", "--no-stun", *arguments, **how)
+
+    def receive(self, *arguments: str | Path, **how: Any) -> Running:
+        return self.start("receive", "--no-stun", *arguments, **how)
+
+    def start(
+        self,
+        *arguments: str | Path | bytes,
+        keyboard: bool = False,
+        terminal: bool = False,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        before: str = "",
+        like_anybody: bool = False,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        place: Sequence[str] = (),
+    ) -> Running:
+        """Start p2pcopy with these arguments, without any input.
+
+        keyboard: with a pipe that type() writes to; terminal: on a terminal of its own, output included; stdin, stdout:
+        descriptors instead of these; before: Python that runs first; like_anybody: file modes count for root, too;
+        place: the command line that runs a command somewhere else.
+        """
+        script = (_TAKE_TERMINAL if terminal else "") + before + _RUN
+        wrapper = _LIKE_ANYBODY if like_anybody and os.geteuid() == 0 else ()
+        command = [*place, *wrapper, sys.executable, "-c", script, *(os.fsdecode(each) for each in arguments)]
+        with contextlib.ExitStack() as theirs:
+            if terminal:
+                out, given_stdin, given_stdout, typing = _terminal(theirs)
+                err, given_stderr = out, given_stdout
+            else:
+                given_stdin, typing = _pipe_in(theirs) if keyboard else (_nothing(theirs), -1)
+                out, given_stdout = _pipe_out(theirs)
+                err, given_stderr = _pipe_out(theirs)
+            process = Running(
+                command,
+                given_stdin if stdin is None else stdin,
+                out,
+                err,
+                typing,
+                stdout=given_stdout if stdout is None else stdout,
+                stderr=given_stderr,
+                cwd=self.work,
+                env=self._environment() | dict(environment or {}),
+                pass_fds=pass_fds,
+            )
+        self._running.append(process)
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("P2PCOPY_")}
+        return inherited | {
+            "HOME": str(self.work / "nobody"),
+            "XDG_CONFIG_HOME": str(self.work / "nothing"),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """For what shows in the file system only. Fails when it does not come about in time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not in {PATIENCE_S} s"
+        time.sleep(0.01)
+
+
+def _nothing(theirs: contextlib.ExitStack) -> int:
+    return _until_started(theirs, os.open(os.devnull, os.O_RDONLY))
+
+
+def _pipe_in(theirs: contextlib.ExitStack) -> tuple[int, int]:
+    reader, writer = os.pipe()
+    return _until_started(theirs, reader), writer
+
+
+def _pipe_out(theirs: contextlib.ExitStack) -> tuple[Stream, int]:
+    reader, writer = os.pipe()
+    return Stream(reader), _until_started(theirs, writer)
+
+
+def _terminal(theirs: contextlib.ExitStack) -> tuple[Stream, int, int, int]:
+    ours, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, _ROWS_AND_COLUMNS)
+    _until_started(theirs, slave)
+    return Stream(ours), slave, slave, os.dup(ours)
+
+
+def _until_started(theirs: contextlib.ExitStack, descriptor: int) -> int:
+    theirs.callback(os.close, descriptor)
+    return descriptor
