@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -36,12 +35,11 @@ _LIKE_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-f
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended. exit_code: negative for a signal that killed it; peak_bytes: its largest resident set."""
+    """How a process ended. exit_code: negative for a signal that killed it."""
 
     exit_code: int
     out: bytes
     err: str
-    peak_bytes: int
 
     @property
     def codes(self) -> list[str]:
@@ -115,14 +113,7 @@ class Running:
     def __init__(self, command: Sequence[str], stdin: int, out: Stream, err: Stream, keyboard: int, **how: Any) -> None:
         self.out, self.err = out, err
         self._keyboard = keyboard
-        self._status: tuple[int, int] | None = None
         self._process = subprocess.Popen(command, stdin=stdin, **how)
-        self._reaper = threading.Thread(target=self._reap, daemon=True)
-        self._reaper.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def code(self, number: int = 0) -> str:
         """The code that it prints; number: how many come before it."""
@@ -140,34 +131,28 @@ class Running:
         self._keyboard = -1
 
     def signal(self, number: int) -> None:
-        if self._status is None:
-            os.kill(self.pid, number)
+        self._process.send_signal(number)
 
     def runs(self) -> bool:
-        return self._status is None
+        return self._process.poll() is None
 
     def ended(self, timeout: float = PATIENCE_S) -> Ended:
         """Wait for its end."""
-        self._reaper.join(timeout)
-        if self._status is None:
+        try:
+            exit_code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
             said = self.err.content.decode(errors="replace")
-            raise AssertionError(f"the process does not end within {timeout} s:\n{said}")
-        exit_code, peak_bytes = self._status
+            raise AssertionError(f"the process does not end within {timeout} s:\n{said}") from None
         err = self.err.everything().decode(errors="surrogateescape")
         assert "Traceback" not in err, err
-        return Ended(exit_code, self.out.everything(), err, peak_bytes)
+        return Ended(exit_code, self.out.everything(), err)
 
     def kill(self) -> None:
-        """For the end of a test: nothing of it is left."""
-        self.signal(signal.SIGKILL)
-        self._reaper.join(PATIENCE_S)
+        """With SIGKILL: nothing of it is left."""
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
         if self._keyboard >= 0:
             self.close_input()
-
-    def _reap(self) -> None:
-        _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._status = self._process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Processes:

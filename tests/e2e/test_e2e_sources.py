@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from processes import Ended, Processes, Running
-from trees import MIB, leftovers, make, make_sparse
+from trees import MIB, copied, leftovers, make, make_sparse
 
 
 @pytest.fixture
@@ -68,13 +67,12 @@ def test_a_file_that_may_no_longer_be_read(start: Processes) -> None:
 
 def test_a_file_that_shrinks_while_it_is_read(start: Processes) -> None:
     large = start.work / "tree" / "large"
-    make_sparse(large, 64 * MIB)
+    make_sparse(large, 16 * MIB)
     sender = start.send("tree", "--compress", "never", "--json")
-    receiver = start.receive(sender.code(), "-o", "out", "-y", "--existing", "skip", "--json")
-    receiver.out.wait_for(rb'"bytes_done": [1-9]\d{6}')
-    receiver.signal(signal.SIGSTOP)  # the sender comes no further than the credit that it has
-    os.truncate(large, 52 * MIB)
-    receiver.signal(signal.SIGCONT)
+    receiver = start.receive(sender.code(), "-o", "out", "-y", "--existing", "skip", "--json", before=STALLING)
+    receiver.err.wait_for(b"stalled")  # the sender comes no further than the credit that it has, some MiB
+    os.truncate(large, 15 * MIB)
+    (start.work / "go on").touch()
     for ended in incomplete(sender, receiver):
         assert list(failures(ended)) == ["tree/large"]
         assert "changed" in failures(ended)["tree/large"]
@@ -82,6 +80,20 @@ def test_a_file_that_shrinks_while_it_is_read(start: Processes) -> None:
     assert not (start.work / "out" / "tree" / "large").exists()
     assert (start.work / "out" / "tree" / "z last").exists()
     assert not leftovers(start.work)
+
+
+# For before=: this side stores no large block until there is a file "go on".
+STALLING = """
+import os, sys, time
+from p2pcopy.transfer import receive_session
+real = receive_session.unpack_block
+def unpack_block(block):
+    while block.raw_size > 1000 and not os.path.exists("go on"):
+        print("stalled", file=sys.stderr, flush=True)
+        time.sleep(0.1)
+    return real(block)
+receive_session.unpack_block = unpack_block
+"""
 
 
 def test_a_directory_that_may_not_be_listed_is_left_out(start: Processes) -> None:
@@ -122,3 +134,38 @@ def test_all_that_is_sent_is_gone_at_once(start: Processes) -> None:
     sent, _ = incomplete(sender, receiver)
     assert len(failures(sent)) == 7
     assert set(failures(sent).values()) == {"it vanished"}
+
+
+# Data that arrives damaged. Entry 0 is the directory, entry 1 its first file.
+def damaging(times: int) -> str:
+    """For before=: this side finds the first block of entry 1 damaged so often."""
+    return f"""
+from p2pcopy.transfer import receive_session
+real, left = receive_session.unpack_block, [{times}]
+def unpack_block(block):
+    if block.entry == 1 and left[0]:
+        left[0] -= 1
+        return None
+    return real(block)
+receive_session.unpack_block = unpack_block
+"""
+
+
+def test_a_block_that_arrives_damaged_is_sent_again(start: Processes) -> None:
+    sender = start.send("tree")
+    receiver = start.receive(sender.code(), "-o", "out", "-y", before=damaging(2))
+    assert (sender.ended().exit_code, receiver.ended().exit_code) == (0, 0)
+    assert copied(start.work / "tree", start.work / "out")
+
+
+def test_a_file_that_arrives_damaged_again_and_again(start: Processes) -> None:
+    sender = start.send("tree", "--json")
+    receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", before=damaging(3))
+    sent, received = sender.ended(), receiver.ended()
+    assert (sent.exit_code, received.exit_code) == (8, 8)
+    for ended in (sent, received):
+        assert set(failures(ended)) == {"tree/a first"}
+        assert "damaged" in failures(ended)["tree/a first"]
+    assert not (start.work / "out" / "tree" / "a first").exists()
+    assert (start.work / "out" / "tree" / "z last").exists()
+    assert not leftovers(start.work)
