@@ -149,7 +149,7 @@ class Interrupted(P2PCopyError):
 
 
 class Terminated(P2PCopyError):
-    """SIGTERM."""
+    """SIGTERM, or SIGHUP: the terminal was closed."""
 
     exit_code = ExitCode.TERMINATED
     name = "terminated"

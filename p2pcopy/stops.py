@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once ends the run cleanly and tells the other side, twice ends it now."""
+"""Ctrl-C, SIGTERM and a closed terminal: once ends the run cleanly and tells the other side, twice ends it now."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from p2pcopy.errors import Interrupted, P2PCopyError, Terminated
 
 T = TypeVar("T")
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _RERUN = "Run the same two commands again, with fresh codes."
 
 
@@ -71,12 +72,12 @@ def _handlers(stops: Stops) -> Iterator[None]:
         if number == signal.SIGINT:
             stops.stop(Interrupted("stopped by Ctrl-C", _RERUN))
         else:
-            stops.stop(Terminated("stopped by a signal (SIGTERM)", _RERUN))
+            stops.stop(Terminated(f"stopped by a signal ({signal.Signals(number).name})", _RERUN))
 
     def stop_from_outside(number: int, _frame: object) -> None:
         loop.call_soon_threadsafe(stop, number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _ENDING}
     for number in before:
         try:
             loop.add_signal_handler(number, stop, number)

@@ -96,7 +96,7 @@ class DirectoryStore:
         if index in self._failed:
             return None
         if index in self._waiting or offset < 0 or (entry.size is not None and offset + len(data) > entry.size):
-            raise InternalError(f"A block at {offset} does not belong into entry {index}")
+            raise InternalError(f"a block at {offset} does not belong into entry {index}")
         try:
             # Space is reserved for files of several blocks; one block needs no help to stay in one piece.
             part = self._part(index, entry, entry.size if entry.size and entry.size > len(data) else 0)
@@ -111,7 +111,7 @@ class DirectoryStore:
         if (failed := self._failed.pop(index, None)) is not None:
             return [failed]
         if index in self._waiting or (size and index not in self._parts):
-            raise InternalError(f"Entry {index} was never begun, or is finished already")
+            raise InternalError(f"entry {index} was never begun, or is finished already")
         try:
             part = self._part(index, entry, 0)
             part.seal(size, entry.mode & 0o777 & ~self._umask, entry.mtime_ns)
@@ -345,7 +345,7 @@ class DirectoryStore:
         shown = self._root.shown
         if isinstance(error, PartLocked):
             raise LocalFileError(
-                f"Another p2pcopy is writing {display(str(error))} in {shown}",
+                f"another p2pcopy is writing {display(str(error))} in {shown}",
                 "Wait until it has finished, or choose another place with --output.",
             ) from error
         if not isinstance(error, OSError):

@@ -9,17 +9,17 @@ from p2pcopy.errors import LocalFileError
 
 _AGAIN: Final = "then run the same two commands again."
 _FATAL: Final = {
-    errno.ENOSPC: ("The disk of {} is full", f"Free some space there or choose another place with --output, {_AGAIN}"),
+    errno.ENOSPC: ("the disk of {} is full", f"Free some space there or choose another place with --output, {_AGAIN}"),
     errno.EDQUOT: (
-        "The disk quota for {} is used up",
+        "the disk quota for {} is used up",
         f"Free some space there or choose another place with --output, {_AGAIN}",
     ),
     errno.EROFS: ("{} is on a read-only file system", "Choose another place with --output."),
     errno.EIO: (
-        "The disk of {} reports an input/output error",
+        "the disk of {} reports an input/output error",
         f"Check the disk or choose another place with --output, {_AGAIN}",
     ),
-    errno.ENOMEM: ("There is not enough memory to write to {}", f"Close other programs, {_AGAIN}"),
+    errno.ENOMEM: ("there is not enough memory to write to {}", f"Close other programs, {_AGAIN}"),
     errno.EMFILE: ("Too many files are open in this process", f"Raise the limit (ulimit -n), {_AGAIN}"),
     errno.ENFILE: ("Too many files are open on this machine", f"Close other programs, {_AGAIN}"),
 }

@@ -94,7 +94,7 @@ class Root:
                 return LocalFileError(f"{display(stop)} is a link to nothing", _ELSEWHERE)
             return faults.gone(self.shown)
         if error.errno in (errno.EACCES, errno.EPERM):
-            return LocalFileError(f"Nothing may be written in {self.shown}", _ELSEWHERE)
+            return LocalFileError(f"nothing may be written in {self.shown}", _ELSEWHERE)
         return faults.fatal(error, self.shown) or LocalFileError(
             f"{self.shown} cannot be used: {faults.reason(error)}", _ELSEWHERE
         )

@@ -17,7 +17,7 @@ from p2pcopy.files import faults
 from p2pcopy.transfer.items import Clash, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
-_ONE_FILE: Final = "Only a single file can go to standard output"
+_ONE_FILE: Final = "only a single file can go to standard output"
 _CHUNK: Final = getattr(select, "PIPE_BUF", 512)
 _SHOWN: Final = "standard output"
 
@@ -62,12 +62,12 @@ class StreamStore:
 
     def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
         if index != self._index or offset < self._next or offset in self._early:
-            raise InternalError(f"A block at {offset} of entry {index} does not belong into the stream")
+            raise InternalError(f"a block at {offset} of entry {index} does not belong into the stream")
         if offset > self._next:
             self._early_bytes += len(data)
             if self._early_bytes > self._max_waiting:
                 raise ProtocolError(
-                    "The other side sent too much before its turn", "Try the same version on both sides."
+                    "the other side sent too much before its turn", "Try the same version on both sides."
                 )
             self._early[offset] = bytes(data)
             return None
@@ -79,7 +79,7 @@ class StreamStore:
 
     def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]:
         if index != self._index or size != self._next or self._early:
-            raise InternalError(f"Entry {index} is not whole: {self._next} of {size} bytes were written")
+            raise InternalError(f"entry {index} is not whole: {self._next} of {size} bytes were written")
         if self._is_file:
             try:
                 os.fsync(self._fd)
@@ -92,7 +92,7 @@ class StreamStore:
         self._early_bytes = 0
 
     def other(self, index: int, entry: Entry) -> list[Outcome]:
-        raise InternalError("Directories and links were not admitted")
+        raise InternalError("directories and links were not admitted")
 
     def flush(self) -> list[Outcome]:
         return []
@@ -130,7 +130,7 @@ class StreamStore:
         # When a pipe is ready it takes PIPE_BUF bytes at once, so this never hangs in write(), whoever has the other end.
         ready, writable, _ = select.select([self._wake_reader], [self._fd], [])
         if ready or self._stopped.is_set():
-            raise Interrupted("Writing to standard output was stopped")
+            raise Interrupted("writing to standard output was stopped")
         try:
             return os.write(self._fd, view[:_CHUNK]) if writable else 0
         except BlockingIOError:
@@ -139,8 +139,8 @@ class StreamStore:
     def _failure(self, error: OSError) -> LocalFileError:
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
             return LocalFileError(
-                "Standard output was closed before everything was written", "See why the program that reads it ended."
+                "standard output was closed before everything was written", "See why the program that reads it ended."
             )
         return faults.fatal(error, _SHOWN) or LocalFileError(
-            f"Standard output cannot be written: {faults.reason(error)}"
+            f"standard output cannot be written: {faults.reason(error)}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -254,7 +255,7 @@ def _patterns(excludes: Sequence[str]) -> GitIgnoreSpec | None:
     try:
         # The other backends do not take every name that is not UTF-8.
         return GitIgnoreSpec.from_lines(excludes, backend="simple")
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise UsageError(
             f"a pattern to exclude makes no sense: {error}", "Write it as in a .gitignore file."
         ) from error

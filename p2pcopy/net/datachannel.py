@@ -149,4 +149,4 @@ def _channel(sctp: BoundedSctpTransport, label: str, number: int, *, ordered: bo
 
 
 def _lost() -> ConnectionLost:
-    return ConnectionLost("The connection to the other side is gone", "Run the same two commands again to resume.")
+    return ConnectionLost("the connection to the other side is gone", "Run the same two commands again to resume.")

@@ -64,7 +64,7 @@ class Gathering:
         self._turn = [] if settings.relay is Relay.NEVER else [(s, _uri(s, "turn")) for s in settings.turn]
         if settings.relay is Relay.ONLY and not self._turn:
             raise UsageError(
-                "A relay is asked for, but there is no TURN server", "Name one with --turn and --turn-user."
+                "a relay is asked for, but there is no TURN server", "Name one with --turn and --turn-user."
             )
         self._lookups: dict[str, asyncio.Task[list[str]]] = {}
 
@@ -150,8 +150,8 @@ class Gathering:
     def _nothing(self) -> NoConnection:
         if self._settings.relay is Relay.ONLY:
             servers = ", ".join(f"{report.url}: {report.reason}" for report in self.reports)
-            return NoConnection(f"No TURN server could be used ({servers})", "Check its address and the credential.")
-        return NoConnection("This machine has no network address", "Check its network connection.")
+            return NoConnection(f"no TURN server could be used ({servers})", "Check its address and the credential.")
+        return NoConnection("this machine has no network address", "Check its network connection.")
 
 
 class _NotApplicable(Exception):

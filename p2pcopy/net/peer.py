@@ -88,7 +88,7 @@ class Peer:
             return await self._gather_task
         except asyncio.CancelledError:
             if self._close_task is not None and not _is_cancelled():
-                raise NoConnection("The connection was closed before it came up") from None
+                raise NoConnection("the connection was closed before it came up") from None
             raise
 
     def add_remote(self, candidates: Iterable[Candidate]) -> None:
@@ -105,7 +105,7 @@ class Peer:
         try:
             await self._ice.connect()
         except ConnectionError:
-            raise NoConnection("The connection was closed before it came up") from None
+            raise NoConnection("the connection was closed before it came up") from None
         try:
             async with asyncio.timeout(self._times.handshake_s):
                 return await self._set_up()
@@ -121,7 +121,7 @@ class Peer:
         if not await self._dtls.handshake():
             if self._dtls.is_foreign:
                 raise ProtocolError(
-                    "Somebody else answered: the other side does not have the key that belongs to the code",
+                    "somebody else answered: the other side does not have the key that belongs to the code",
                     "Make a new code and hand it over in a way that nobody else can read.",
                 )
             raise _no_session("was refused or broke off")
@@ -142,13 +142,13 @@ class Peer:
         if selected is not None:
             self._path = describe(selected, local_addresses())
         if self._path is None:
-            raise NoConnection("There is no path to the other side yet")
+            raise NoConnection("there is no path to the other side yet")
         return self._path
 
     def export(self, label: str, size: int) -> bytes:
         """size bytes that only the two sides know (RFC 5705). Raises NoConnection before connect() has returned."""
         if self._dtls is None or self._channel is None:
-            raise NoConnection("There is no session with the other side yet")
+            raise NoConnection("there is no session with the other side yet")
         return self._dtls.export(label, size)
 
     async def close(self) -> None:
@@ -209,6 +209,6 @@ def _is_cancelled() -> bool:
 
 def _no_session(what: str) -> NoConnection:
     return NoConnection(
-        f"The two sides reached each other, but the encrypted session {what}",
+        f"the two sides reached each other, but the encrypted session {what}",
         "Try again with a fresh code; if it happens again, run with --verbose on both sides.",
     )

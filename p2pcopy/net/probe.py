@@ -94,7 +94,7 @@ def probe_libraries() -> None:
         for name in names:
             if not _has(owner, name):
                 where = getattr(owner, "__qualname__", getattr(owner, "__name__", owner))
-                raise _unusable(f"The installed aiortc or aioice has no {where}.{name}")
+                raise _unusable(f"the installed aiortc or aioice has no {where}.{name}")
 
 
 def _has(owner: type | object, name: str) -> bool:

@@ -40,13 +40,13 @@ def from_text(text: str) -> bytes:
 def read_word(text: str) -> str:
     """The text as one word of the alphabet. Raises CodeError."""
     if len(text) > MAX_TEXT:
-        raise CodeTypo(f"This is too long to be a code: more than {MAX_TEXT} characters", COPY_AGAIN)
+        raise CodeTypo(f"this is too long to be a code: more than {MAX_TEXT} characters", COPY_AGAIN)
     word = _IGNORED.sub("", text)
     if not word:
-        raise CodeTruncated("There is no code: the text is empty", "Paste the code that the other side shows.")
+        raise CodeTruncated("there is no code: the text is empty", "Paste the code that the other side shows.")
     for character in word:
         if character not in _READ_AS:
-            raise CodeTypo(f"This is not a code: {character!r} cannot be part of one", COPY_AGAIN)
+            raise CodeTypo(f"this is not a code: {character!r} cannot be part of one", COPY_AGAIN)
     return "".join(_READ_AS[character] for character in word)
 
 
@@ -68,4 +68,4 @@ def take(data: bytes, at: int, count: int) -> bytes:
 
 def truncated() -> CodeTruncated:
     """A cut code and a typo cannot always be told apart: what gives the length may be what is wrong."""
-    return CodeTruncated("The code is cut off, or has a typo", COPY_AGAIN)
+    return CodeTruncated("the code is cut off, or has a typo", COPY_AGAIN)

@@ -203,7 +203,7 @@ def unpack_items(items: Iterable[Item]) -> tuple[Candidate, ...]:
         if form is _Form.EXTENSION:
             continue
         if kind == len(CANDIDATE_TYPES) or item.head & _RESERVED:
-            raise CodeVersion("The code has an address of a kind that this version of p2pcopy cannot use", SAME_VERSION)
+            raise CodeVersion("the code has an address of a kind that this version of p2pcopy cannot use", SAME_VERSION)
         address = item.body[: _ADDRESS_SIZE[form]]
         if form is _Form.MDNS:
             host = f"{uuid.UUID(bytes=address)}.local"

@@ -188,7 +188,7 @@ def parse_offer(text: str, *, now_s: float, expecting: Starter) -> Offer:
     late_s = -seconds_left(offer.expires_minute, now_s)
     if late_s > EXPIRY_GRACE_S:
         raise CodeExpired(
-            f"The code expired {_duration(late_s)} ago",
+            f"the code expired {_duration(late_s)} ago",
             "Ask the other side for a fresh one; if this one is fresh, the clock of one of the two computers is wrong.",
         )
     return offer
@@ -199,14 +199,14 @@ def parse_answer(text: str, secret: bytes, own_offer_text: str) -> Answer:
     frame = _frame(text)
     if frame.checked + frame.check == from_text(own_offer_text):
         raise CodeWrongKind(
-            "This is your own code, not the answer to it",
+            "this is your own code, not the answer to it",
             "Give it to the other side, and paste here the code that the other side then shows.",
         )
     if frame.kind is not _Kind.ANSWER:
         raise _not_an_answer(frame.kind)
     if frame.check[0] != _binding(secret, frame.checked):
         raise CodeForeignAnswer(
-            "This is the answer to another code than the one shown here",
+            "this is the answer to another code than the one shown here",
             "Let the other side use the code that is shown here now, and paste the answer to that.",
         )
     return Answer(_candidates(frame))
@@ -217,7 +217,7 @@ def parse_generic(text: str) -> Generic:
     frame = _frame(text)
     if frame.kind not in (_Kind.GENERIC_OFFER, _Kind.GENERIC_ANSWER):
         raise CodeWrongKind(
-            "This code is for p2pcopy itself, not a session description",
+            "this code is for p2pcopy itself, not a session description",
             "Use it with p2pcopy receive CODE or p2pcopy send --to CODE PATH.",
         )
     return _generic(frame)
@@ -239,7 +239,7 @@ def _frame(text: str) -> _Frame:
     if version != FORMAT:
         raise _other_version(data)
     if number >= len(_Kind):
-        raise CodeVersion("The code is of a kind that this version of p2pcopy does not know", SAME_VERSION)
+        raise CodeVersion("the code is of a kind that this version of p2pcopy does not know", SAME_VERSION)
     kind = _Kind(number)
     items_at = _fixed_end(kind, data)
     items, end = split_items(data, items_at)
@@ -248,7 +248,7 @@ def _frame(text: str) -> _Frame:
         raise _typo()
     whole = to_text(frame.checked + frame.check)
     if len(word) > len(whole):
-        raise CodeTypo("The code goes on after its end", "Paste it once, and nothing else with it.")
+        raise CodeTypo("the code goes on after its end", "Paste it once, and nothing else with it.")
     if word != whole:
         raise _typo()
     return frame
@@ -277,7 +277,7 @@ def _offer(frame: _Frame) -> Offer:
 def _generic(frame: _Frame) -> Generic:
     flags, ufrag_size, password_size = frame.fixed[0], frame.fixed[1] + 1, frame.fixed[2] + 1
     if flags & 3 == len(_SETUPS) or flags > _RECEIVER_STARTED | 3:
-        raise CodeVersion("The code has a flag that this version of p2pcopy does not know", SAME_VERSION)
+        raise CodeVersion("the code has a flag that this version of p2pcopy does not know", SAME_VERSION)
     both = _unpack_ice(frame.fixed[3:-FINGERPRINT_SIZE], ufrag_size + password_size)
     candidates = _candidates(frame)
     try:
@@ -343,39 +343,39 @@ def _binding(secret: bytes, data: bytes) -> int:
 
 
 def _typo() -> CodeTypo:
-    return CodeTypo("The code has a typo: its check digits do not match", COPY_AGAIN)
+    return CodeTypo("the code has a typo: its check digits do not match", COPY_AGAIN)
 
 
 def _illegal(error: ValueError) -> CodeError:
-    return CodeError(f"The code was made by a faulty program: {error}", "Ask the other side for a fresh code.")
+    return CodeError(f"the code was made by a faulty program: {error}", "Ask the other side for a fresh code.")
 
 
 def _other_version(data: bytes) -> CodeError:
     try:
         _frame(to_text(bytes([FORMAT << 4 | data[0] & 15]) + data[1:]))
     except CodeError:
-        return CodeVersion(f"The code is of format {data[0] >> 4}, not {FORMAT}, or is not a code at all", SAME_VERSION)
-    return CodeTypo("The first character of the code is wrong", COPY_AGAIN)
+        return CodeVersion(f"the code is of format {data[0] >> 4}, not {FORMAT}, or is not a code at all", SAME_VERSION)
+    return CodeTypo("the first character of the code is wrong", COPY_AGAIN)
 
 
 def _not_an_offer(kind: _Kind) -> CodeWrongKind:
     if kind is _Kind.ANSWER:
         return CodeWrongKind(
-            "This is an answer; what is needed here is the code that the other side showed first",
+            "this is an answer; what is needed here is the code that the other side showed first",
             "An answer is pasted where p2pcopy is already waiting with the code that it answers.",
         )
     return CodeWrongKind(
-        "This code comes from another WebRTC program", "Ask for a code made by p2pcopy send or p2pcopy receive."
+        "this code comes from another WebRTC program", "Ask for a code made by p2pcopy send or p2pcopy receive."
     )
 
 
 def _not_an_answer(kind: _Kind) -> CodeWrongKind:
     if kind not in _STARTER_OF:
         return CodeWrongKind(
-            "This code comes from another WebRTC program", "Paste the answer that p2pcopy shows on the other side."
+            "this code comes from another WebRTC program", "Paste the answer that p2pcopy shows on the other side."
         )
     return CodeWrongKind(
-        f"This is a {_STARTER_OF[kind]}'s first code, not the answer to the one shown here",
+        f"this is a {_STARTER_OF[kind]}'s first code, not the answer to the one shown here",
         f"Both sides have started. Stop one of them: use this code with {_COMMAND[_STARTER_OF[kind]]}, "
         "or the code shown here on the other side.",
     )
@@ -384,7 +384,7 @@ def _not_an_answer(kind: _Kind) -> CodeWrongKind:
 def _same_role(starter: Starter) -> CodeWrongKind:
     verb = "sends" if starter is Starter.SENDER else "receives"
     return CodeWrongKind(
-        f"This is a {starter}'s code, and this side {verb} too", f"It can be used with {_COMMAND[starter]}."
+        f"this is a {starter}'s code, and this side {verb} too", f"It can be used with {_COMMAND[starter]}."
     )
 
 

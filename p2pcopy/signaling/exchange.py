@@ -111,7 +111,7 @@ class Lines:
 
     def _too_long(self) -> CodeError:
         return CodeError(
-            f"A line of {self.name} is longer than {MAX_LINE} bytes, so it is not a code",
+            f"a line of {self.name} is longer than {MAX_LINE} bytes, so it is not a code",
             "Give the code alone on one line.",
         )
 
@@ -132,7 +132,7 @@ class _FileLines(Lines):
             block = _read_some(self.descriptor)
         except OSError as error:
             raise LocalFileError(
-                f"The code cannot be read from {str(self._path)!r}: {error.strerror}",
+                f"the code cannot be read from {str(self._path)!r}: {error.strerror}",
                 "Check the name after the @, and that the file may be read.",
             ) from error
         if not block:
@@ -218,7 +218,7 @@ class _DescriptorSink:
             await asyncio.shield(asyncio.wrap_future(in_thread(lambda: _write_all(self._descriptor, _line(code)))))
         except OSError as error:
             raise LocalFileError(
-                f"The code cannot be written to {self._name}: {error.strerror}",
+                f"the code cannot be written to {self._name}: {error.strerror}",
                 "Keep it open, or have the code written elsewhere, such as to @FILE.",
             ) from error
 
@@ -289,7 +289,7 @@ def _line(code: str) -> bytes:
 
 def _path(spec: str) -> Path:
     if not spec[1:]:
-        raise UsageError("A file name is missing after the @", "Write it like @code.txt.")
+        raise UsageError("a file name is missing after the @", "Write it like @code.txt.")
     return Path(spec[1:])
 
 

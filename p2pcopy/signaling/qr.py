@@ -68,7 +68,7 @@ def read_qr_image(path: Path) -> str:
         import zxingcpp
     except ImportError as error:
         raise UsageError(
-            "Reading a code from a picture needs zxing-cpp and Pillow, which are not installed",
+            "reading a code from a picture needs zxing-cpp and Pillow, which are not installed",
             'Install them with pip install "p2pcopy[scan]", or give the code as text.',
         ) from error
     picture = _open_picture(path)
@@ -78,7 +78,7 @@ def read_qr_image(path: Path) -> str:
         if seen:
             return _code_among([barcode.text for barcode in seen])
     raise CodeError(
-        f"No QR code can be seen in {str(path)!r}",
+        f"no QR code can be seen in {str(path)!r}",
         "Take the picture again, straight and whole, or paste the text code.",
     )
 

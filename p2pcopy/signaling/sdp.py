@@ -56,13 +56,13 @@ def sdp_to_generic(text: str, starter: Starter) -> Generic:
     Raises CodeError when it is not the description of a data channel secured with a SHA-256 fingerprint.
     """
     if len(text) > MAX_SDP:
-        raise CodeError(f"The session description is longer than {MAX_SDP} characters", _NOT_USABLE)
+        raise CodeError(f"the session description is longer than {MAX_SDP} characters", _NOT_USABLE)
     lines = [line.strip() for line in text.splitlines()]
     if "v=0" not in lines:
-        raise CodeError("This is not a session description", _NOT_USABLE)
+        raise CodeError("this is not a session description", _NOT_USABLE)
     session, media = _sections(lines)
     if (port := _value(media, session, "sctp-port", default=str(SCTP_PORT))) != str(SCTP_PORT):
-        raise CodeError(f"The session description asks for SCTP port {port}, not {SCTP_PORT}", _NOT_USABLE)
+        raise CodeError(f"the session description asks for SCTP port {port}, not {SCTP_PORT}", _NOT_USABLE)
     setup = _value(media, session, "setup")
     try:
         return Generic(
@@ -75,7 +75,7 @@ def sdp_to_generic(text: str, starter: Starter) -> Generic:
             candidates=select_candidates(_candidates(media)),
         )
     except ValueError as error:
-        raise CodeError(f"The session description cannot be used: {error}", _NOT_USABLE) from error
+        raise CodeError(f"the session description cannot be used: {error}", _NOT_USABLE) from error
 
 
 def _candidate_line(candidate: Candidate, index: int) -> str:
@@ -94,7 +94,7 @@ def _sections(lines: list[str]) -> tuple[list[str], list[str]]:
     for start, end in pairwise(starts):
         if re.match(r"m=application (?!0 )\d+ UDP/DTLS/SCTP ", lines[start], re.IGNORECASE):
             return lines[: starts[0]], lines[start:end]
-    raise CodeError("The session description has no data channel", _NOT_USABLE)
+    raise CodeError("the session description has no data channel", _NOT_USABLE)
 
 
 def _values(section: list[str], name: str) -> list[str]:
@@ -105,7 +105,7 @@ def _value(media: list[str], session: list[str], name: str, *, default: str = ""
     """The attribute of the section, or else of the whole session (RFC 8866 section 5.13)."""
     values = _values(media, name) or _values(session, name) or [default]
     if not values[0]:
-        raise CodeError(f"The session description has no {name}", _NOT_USABLE)
+        raise CodeError(f"the session description has no {name}", _NOT_USABLE)
     return values[0]
 
 
@@ -114,7 +114,7 @@ def _fingerprint(media: list[str], session: list[str]) -> bytes:
         algorithm, _, digest = value.partition(" ")
         if algorithm.lower() == "sha-256":
             return bytes.fromhex(digest.replace(":", ""))
-    raise CodeError("The session description has no SHA-256 fingerprint", _NOT_USABLE)
+    raise CodeError("the session description has no SHA-256 fingerprint", _NOT_USABLE)
 
 
 def _candidates(media: list[str]) -> Iterator[Candidate]:

@@ -509,7 +509,7 @@ class TestPartFiles:
     def test_one_that_another_process_is_writing(self, tmp_path: Path) -> None:
         with opened(tmp_path) as first, opened(tmp_path) as second:
             first.write(0, file("f"), 0, b"abc")
-            with pytest.raises(LocalFileError, match=r"Another p2pcopy is writing \.f\.p2pcopy-part"):
+            with pytest.raises(LocalFileError, match=r"another p2pcopy is writing \.f\.p2pcopy-part"):
                 second.write(0, file("f"), 0, b"xyz")
             second.close()
             assert first.whole(0, file("f"), 3) + first.finish() == [done(0)]
@@ -587,7 +587,7 @@ class TestPartFiles:
             store.write(1, file("g", 6), 0, b"abc")
             with open(tmp_path / ".f.p2pcopy-part", "rb") as theirs:
                 fcntl.flock(theirs, fcntl.LOCK_EX)
-                with pytest.raises(LocalFileError, match="Another p2pcopy"):
+                with pytest.raises(LocalFileError, match="another p2pcopy"):
                     store.write(0, file("f", 6), 3, b"def")
 
     def test_a_file_system_without_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,8 +117,8 @@ class TestUnusable:
     @pytest.mark.parametrize(
         ("number", "words"),
         [
-            (errno.EACCES, "Nothing may be written in"),
-            (errno.EPERM, "Nothing may be written in"),
+            (errno.EACCES, "nothing may be written in"),
+            (errno.EPERM, "nothing may be written in"),
             (errno.EROFS, "read-only"),
             (errno.ENOSPC, "full"),
             (errno.EINVAL, "cannot be used: Invalid argument"),

@@ -14,6 +14,7 @@ from aioice import stun
 from meeting import run
 
 from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
+from p2pcopy.errors import NoConnection
 from p2pcopy.net.interfaces import local_addresses
 from p2pcopy.net.peer import Peer
 from p2pcopy.net.sockets import Address, is_ipv6
@@ -165,7 +166,7 @@ def test_who_only_wants_a_relay_asks_no_stun_server() -> None:
             turn = IceServer(url.replace("stun:", "turn:"), "user", "password")
             settings = NetSettings(stun=(IceServer(url),), turn=(turn,), relay=Relay.ONLY)
             peer = Peer(settings, SECRET, offering=True, times=NetTimes(gather_limit_s=0.3))
-            with pytest.raises(Exception, match="No TURN server could be used"):
+            with pytest.raises(NoConnection, match="no TURN server could be used"):
                 await peer.gather()
             await peer.close()
             assert heard

@@ -430,7 +430,7 @@ asyncio.run(main())
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
     code, message = (done.stdout, done.stderr) if spec == "-" else (done.stderr, done.stdout)
     assert code == b"CODE\n"
-    assert message.startswith(f"The code cannot be written to {name}: Bad file descriptor".encode())
+    assert message.startswith(f"the code cannot be written to {name}: Bad file descriptor".encode())
 
 
 def test_file_sink_replaces_the_file_for_its_owner_only(tmp_path: Path) -> None:
