@@ -77,7 +77,8 @@ def _handlers(stops: Stops) -> Iterator[None]:
     def stop_from_outside(number: int, _frame: object) -> None:
         loop.call_soon_threadsafe(stop, number)
 
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    # What whoever started us wants ignored, such as nohup the end of the terminal, stays ignored.
+    before = {number: signal.getsignal(number) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
     for number in before:
         try:
             loop.add_signal_handler(number, stop, number)

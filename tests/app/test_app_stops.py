@@ -11,7 +11,9 @@ import pytest
 from p2pcopy.errors import ConnectionLost, Interrupted, P2PCopyError, Terminated
 from p2pcopy.stops import Stops, guarded
 
-SIGNALS = pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
+SIGNALS = pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)]
+)
 
 
 class Session:
@@ -136,3 +138,16 @@ def test_a_loop_without_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(Terminated):
         asyncio.run(run())
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    async def story(stops: Stops) -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        return "went on"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert asyncio.run(guarded(story)) == "went on"
+    finally:
+        signal.signal(signal.SIGHUP, before)
