@@ -71,7 +71,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
         closing(EntryLog()) as log,
         closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
     ):
-        async with _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines) as (peer, channel):
+        async with await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines) as (peer, channel):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -83,6 +83,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
             )
             with stops.session(session):
                 await session.run()
+            stops.finished = True
             return _finish(reporter, peer, session)
 
 
@@ -95,12 +96,15 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
     desk = _desk(settings.talk, reporter, keyboard)
     with closing(_open_store(settings.output)) as store, closing(EntryLog()) as log:
-        async with _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (peer, channel):
+        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
+            peer,
+            channel,
+        ):
             session = ReceiveSession(
                 channel,
                 _LIMITS,
                 reporter.tell,
-                gate=NameGate(os.urandom(16), windows=os.name == "nt"),
+                gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
                 log=log,
                 store=store,
                 consent=Consent(given, existing, settings.max_bytes),
@@ -110,6 +114,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
             )
             with stops.session(session):
                 await session.run()
+            stops.finished = True
             return _finish(reporter, peer, session)
 
 
@@ -214,17 +219,15 @@ def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
     return deliver
 
 
-def _meet(
+async def _meet(
     role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
 ) -> _Meeting:
     """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
     if theirs is None:
         return meeting.offer(role, settings.net, desk)
     other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-    picture = Path(theirs)
-    if picture.suffix.lower() in qr.PICTURES and picture.is_file():
-        theirs = qr.read_qr_image(picture)
-    return meeting.answer(exchange.code_source(theirs, lines or Lines()), other, settings.net, desk)
+    seen = await asyncio.wrap_future(exchange.in_thread(lambda: qr.code_in_picture(theirs)))
+    return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
 
 
 def _asking(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
 from p2pcopy.errors import CodeError
 from p2pcopy.signaling import exchange, qr
@@ -15,10 +14,7 @@ _TYPES = {"host": "its own address", "srflx": "its public address behind a NAT",
 
 def explain_code(spec: str) -> str:
     """Lines of text about the code itself, in - (standard input), @FILE or a picture. Raises CodeError, LocalFileError."""
-    picture = Path(spec)
-    if picture.suffix.lower() in qr.PICTURES and picture.is_file():
-        return _explain(parse_any(qr.read_qr_image(picture)))
-    parsed = asyncio.run(_read(spec))
+    parsed = asyncio.run(_read(qr.code_in_picture(spec) or spec))
     if parsed is None:
         raise CodeError("no code came: the input ended before it", "Give the code as an argument or a line of input.")
     return _explain(parsed)

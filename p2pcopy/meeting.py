@@ -95,9 +95,8 @@ async def _closing(peer: Peer) -> AsyncIterator[Peer]:
 
 async def _gather(peer: Peer, settings: NetSettings, desk: Desk) -> tuple[Candidate, ...]:
     candidates = await peer.gather()
-    for report in peer.server_reports:
-        if not report.ok:
-            desk.tell(events.Warned(f"{report.url} cannot be used: {report.reason}"))
+    for warning in _server_warnings(peer, settings):
+        desk.tell(events.Warned(warning))
     if settings.relay is Relay.ONLY and not candidates:
         raise NoConnection(
             "only a relay may be used, and there is none",
@@ -106,6 +105,20 @@ async def _gather(peer: Peer, settings: NetSettings, desk: Desk) -> tuple[Candid
     if not candidates:
         raise NoConnection("this machine has no network address to be reached at", "Connect it to a network.")
     return candidates
+
+
+def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
+    """A TURN server that fails was asked for; of STUN servers it is enough that one answers."""
+    failed = {report.url: report.reason for report in peer.server_reports if not report.ok}
+    warnings = [
+        f"{server.url} cannot be used: {failed[server.url]}" for server in settings.turn if server.url in failed
+    ]
+    if settings.stun and all(server.url in failed for server in settings.stun):
+        reason = failed[settings.stun[0].url]
+        warnings.append(
+            f"no STUN server answers ({reason}): the code has no public address, and works in this network only"
+        )
+    return warnings
 
 
 async def _first(

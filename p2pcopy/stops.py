@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
@@ -13,6 +14,7 @@ from p2pcopy.errors import Interrupted, P2PCopyError, Terminated
 
 T = TypeVar("T")
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_ONCE_S = 0.5
 _RERUN = "Run the same two commands again, with fresh codes."
 
 
@@ -23,12 +25,14 @@ class Stoppable(Protocol):
 
 
 class Stops:
-    """Where the signals of this run go."""
+    """Where the signals of this run go. finished: the outcome is told, so that a signal cannot change it any more."""
 
     def __init__(self) -> None:
         self.error: P2PCopyError | None = None
         self.task: asyncio.Future[Any] | None = None
+        self.finished = False
         self._session: Stoppable | None = None
+        self._stopped = 0.0
 
     @contextmanager
     def session(self, session: Stoppable) -> Iterator[None]:
@@ -40,9 +44,15 @@ class Stops:
             self._session = None
 
     def stop(self, error: P2PCopyError) -> None:
-        """A signal came."""
+        """A signal came. The second ends the process at once, so part files may be left; twice within half a second is once."""
+        now = time.monotonic()
         if self.error is not None:
-            os._exit(error.exit_code)
+            if now - self._stopped >= _ONCE_S:
+                os._exit(error.exit_code)
+            return
+        self._stopped = now
+        if self.finished:
+            return
         self.error = error
         if self._session is not None:
             self._session.stop(error)

@@ -76,6 +76,11 @@ class DirectoryStore:
         os.umask(self._umask)
         self._group_files = min(self._group_files, _spare_descriptors())
 
+    @property
+    def folds_names(self) -> bool:
+        """Whether names that differ in case or in Unicode normalization are one here. After open()."""
+        return self._root.folds_names
+
     def free_bytes(self) -> int:
         """What this user may still write on the disk of the destination."""
         return self._root.free_bytes()

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import unicodedata
 
 from p2pcopy.errors import LocalFileError
 from p2pcopy.files import faults
@@ -16,7 +17,10 @@ _ELSEWHERE = "Choose another place with --output."
 
 
 class Root:
-    """An open destination. path: of this side's user, so links in it are followed. Raises LocalFileError when it cannot be used."""
+    """An open destination. path: of this side's user, so links in it are followed. Raises LocalFileError when it cannot be used.
+
+    folds_names: its file system takes names for one that differ in case or in Unicode normalization.
+    """
 
     def __init__(self, path: str) -> None:
         self.shown = display(path or os.curdir)
@@ -81,9 +85,21 @@ class Root:
 
     def _try_out(self) -> None:
         """Mode bits tell nothing to root, and little on a network file system: only writing shows whether one may."""
-        probe = f".p2pcopy-probe-{secrets.token_hex(8)}"
+        probe = f".p2pcopy-probe-{secrets.token_hex(8)}-e\u0301"
         os.close(self.directory.create(probe))
-        self.directory.remove(probe)
+        try:
+            self.folds_names = any(
+                self._is_there(twin) for twin in (probe.upper(), unicodedata.normalize("NFC", probe))
+            )
+        finally:
+            self.directory.remove(probe)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.directory.lstat(name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _unusable(self, error: OSError) -> LocalFileError:
         if isinstance(error, NotADirectoryError):
@@ -92,7 +108,7 @@ class Root:
             stop = self._on_the_way()
             if os.path.islink(stop):
                 return LocalFileError(f"{display(stop)} is a link to nothing", _ELSEWHERE)
-            return faults.gone(self.shown)
+            return LocalFileError(f"{self.shown} cannot be made", _ELSEWHERE) if self.path else faults.gone(self.shown)
         if error.errno in (errno.EACCES, errno.EPERM):
             return LocalFileError(f"nothing may be written in {self.shown}", _ELSEWHERE)
         return faults.fatal(error, self.shown) or LocalFileError(

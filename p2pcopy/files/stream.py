@@ -29,6 +29,7 @@ class StreamStore:
     """
 
     def __init__(self, fd: int, *, max_waiting: int = 64 * MIB) -> None:
+        self.folds_names = False
         self._fd = fd
         self._max_waiting = max_waiting
         self._index: int | None = None

@@ -58,6 +58,12 @@ def write_qr_png(text: str, path: Path) -> None:
     write_private(path, picture.getvalue())
 
 
+def code_in_picture(name: str) -> str | None:
+    """Blocking. The code in the picture of this name; None when it is not the name of a picture. Raises like read_qr_image()."""
+    path = Path(name)
+    return read_qr_image(path) if path.suffix.lower() in PICTURES and path.is_file() else None
+
+
 def read_qr_image(path: Path) -> str:
     """Blocking. The code in a screenshot or photo. Needs the extra p2pcopy[scan].
 

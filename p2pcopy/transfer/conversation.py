@@ -82,6 +82,7 @@ class Ended:
 Action = TypeVar("Action")
 
 PONG_GAP_S: Final = 0.1
+LATE_TICK_S: Final = 2.0
 _PINGS_KEPT: Final = 16
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
@@ -105,6 +106,7 @@ class Conversation(ABC, Generic[Action]):
         self._ledger = Ledger()
         self._opened = now
         self._heard = now
+        self._ticked = now
         self._pinged = now
         self._ponged: float | None = None
         self._ping_number = 0
@@ -143,6 +145,10 @@ class Conversation(ABC, Generic[Action]):
         """Call a few times a second: keeps the connection alive, notices a silent peer, does what is due."""
         if self.state is State.OVER:
             return
+        if now - self._ticked > LATE_TICK_S:
+            # This side was suspended or had no time: what came meanwhile has not been looked at yet.
+            self._heard = max(self._heard, now - self.limits.silence_s / 2)
+        self._ticked = now
         try:
             self._keep_alive(now)
             self._tick(now)
@@ -251,6 +257,8 @@ def error_from_abort(abort: wire.Abort) -> P2PCopyError:
             return LocalFileError(f"the other side: {message}", _NOT_OURS)
         case "integrity":
             return IntegrityError(f"the other side: {message}", _RERUN)
+        case "bad-name" | "name-taken":
+            return ProtocolError(f"the other side: {message}", "Rename or leave out that file on the sending side.")
         case "interrupted" | "terminated":
             return ConnectionLost("the other side stopped the transfer", _RERUN)
         case "lost":

@@ -77,9 +77,12 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
+    """size: bytes of the files that are to come, as far as they are known."""
+
     job: _Begin
     refused: tuple[Outcome, ...]
     made: tuple[Outcome, ...]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class ReceiveSession(Session):
         self._summary = Summary(destination)
         self._clashes: list[tuple[int, Clash]] = []
         self._begun = 0
+        self._needed = 0
+        self._free_bytes: int | None = None
         self._complete = asyncio.Event()
         self._current = ""
 
@@ -255,11 +260,14 @@ class ReceiveSession(Session):
             if outcome is not None:
                 refused[index] = outcome
         made: list[Outcome] = []
+        size = 0
         for index in range(job.start, job.stop):
             entry = self._log[index][0]
-            if entry.kind is not Kind.FILE and index not in refused:
-                made += self._store.other(index, entry)
-        return _Begun(job, tuple(refused.values()), tuple(made))
+            if index not in refused:
+                size += entry.size or 0
+                if entry.kind is not Kind.FILE:
+                    made += self._store.other(index, entry)
+        return _Begun(job, tuple(refused.values()), tuple(made), size)
 
     # Back in the loop.
 
@@ -269,7 +277,8 @@ class ReceiveSession(Session):
             case _Checked():
                 self._summary.add(done.listed.entries, {index for index, _ in done.clashes})
                 self._clashes += done.clashes
-                self._check_limits(done.free_bytes)
+                if not self._summary.entries - len(done.listed.entries):
+                    self._free_bytes = done.free_bytes  # later ones would count what has come meanwhile twice
                 self.machine.listed(done.listed.cost, now)
                 if self._consent.at_once:
                     self._accept(self._consent.existing)
@@ -302,14 +311,16 @@ class ReceiveSession(Session):
         elif not self.machine.failed_here(outcome.index, outcome.reason, now):
             return
         if entry.kind is Kind.FILE or not outcome.ok:
-            self.tell(events.File(entry.path, outcome.status, outcome.reason, outcome.saved_as))
+            # What is skipped after the sender was told to send it counts as failed on both sides.
+            status = events.FileStatus.DONE if outcome.ok else events.FileStatus.FAILED
+            self.tell(events.File(entry.path, status, outcome.reason, outcome.saved_as))
 
-    def _check_limits(self, free_bytes: int | None) -> None:
-        total = self._summary.bytes
-        self._check_size(total)
-        if free_bytes is not None and total > free_bytes:
+    def _check_room(self, size: int) -> None:
+        """Whether this many bytes may come, and fit."""
+        self._check_size(size)
+        if self._free_bytes is not None and size > self._free_bytes:
             raise LocalFileError(
-                f"the destination has {free_bytes} bytes free, and {total} are needed",
+                f"the destination has {self._free_bytes} bytes free, and {size} are needed",
                 "Free some space there, or choose another place with --output.",
             )
 
@@ -326,6 +337,8 @@ class ReceiveSession(Session):
         await self._complete.wait()
         manifest = self._summary.manifest()
         self.tell(manifest)
+        if not manifest.existing:
+            self._check_room(manifest.bytes)  # else it depends on what becomes of the names that are taken
         if not self._consent.given:
             self._accept(await self._ask(manifest))
         elif not self._consent.at_once or self._begun == 0:
@@ -347,6 +360,8 @@ class ReceiveSession(Session):
 
     def _take_begun(self, begun: _Begun, now: float) -> None:
         skipped = [outcome.index for outcome in begun.refused if outcome.status is events.FileStatus.SKIPPED]
+        self._needed += begun.size
+        self._check_room(self._needed)
         self.begin()
         self.machine.accept(begun.job.stop, [(index, index + 1) for index in skipped], now)
         for outcome in begun.refused:

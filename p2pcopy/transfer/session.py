@@ -9,7 +9,7 @@ from typing import Final
 
 from p2pcopy.channel import Channel
 from p2pcopy.config import TransferLimits
-from p2pcopy.errors import ConnectionLost, P2PCopyError
+from p2pcopy.errors import ConnectionLost, InternalError, P2PCopyError
 from p2pcopy.events import Event, Progress
 from p2pcopy.transfer.conversation import State
 from p2pcopy.transfer.receiver import Receiver
@@ -149,18 +149,29 @@ class Session(ABC):
             self.perform()
         except P2PCopyError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - a defect: run() raises it
-            self.end(error)
+        except Exception as error:  # noqa: BLE001 - a defect: both sides are told
+            self._fail(_defect(error))
 
     async def _guard(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except P2PCopyError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001 - a defect: run() raises it
-            self.end(error)
+        except Exception as error:  # noqa: BLE001 - a defect: both sides are told
+            self._fail(_defect(error))
 
     def _fail(self, error: P2PCopyError) -> None:
         self.machine.fail(error)
-        self.perform()
-        self.end(error)
+        try:
+            self.perform()
+        finally:
+            self.end(error)
+
+
+def _defect(error: Exception) -> InternalError:
+    wrapped = InternalError(
+        f"internal error: {type(error).__name__}: {error}",
+        "This is a defect of p2pcopy. Run it with --verbose for the details, and report them.",
+    )
+    wrapped.__cause__ = error
+    return wrapped

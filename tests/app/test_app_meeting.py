@@ -6,13 +6,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from p2pcopy import events, meeting
-from p2pcopy.config import NetSettings, Relay
+from p2pcopy.config import IceServer, NetSettings, Relay
 from p2pcopy.errors import CodeError, CodeForeignAnswer, CodeWrongKind, LocalFileError, NoConnection
 from p2pcopy.meeting import Desk
 from p2pcopy.net.peer import ServerReport
@@ -225,12 +225,35 @@ def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not record.of(events.Code)
 
 
-def test_servers_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch, connections: list[Connection]) -> None:
-    reports = (ServerReport("stun:good", True, "", 0.1), ServerReport("stun:bad", False, "no answer", 1.0))
+GOOD = ServerReport("stun:good", True, "", 0.1)
+BAD = ServerReport("stun:bad", False, "no answer", 1.0)
+TURN = ServerReport("turn:bad", False, "not accepted", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reports", "warnings"),
+    [
+        ((GOOD, BAD), []),
+        ((BAD,), ["no STUN server answers (no answer)"]),
+        ((GOOD, TURN), ["turn:bad cannot be used: not accepted"]),
+    ],
+)
+def test_servers_that_do_not_answer_are_named_where_it_matters(
+    reports: tuple[ServerReport, ...],
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    connections: list[Connection],
+) -> None:
     monkeypatch.setattr(Connection, "server_reports", reports)
+    settings = replace(
+        QUICK,
+        stun=tuple(IceServer(report.url) for report in reports if report.url.startswith("stun")),
+        turn=tuple(IceServer(report.url) for report in reports if report.url.startswith("turn")),
+    )
     record = Record(comes_with=events.Code)
-    asyncio.run(offer(record, record.desk()))
-    assert record.of(events.Warned) == [events.Warned("stun:bad cannot be used: no answer")]
+    asyncio.run(offer(record, record.desk(), settings))
+    told = [warned.message for warned in record.of(events.Warned)]
+    assert [line[: len(start)] for line, start in zip(told, warnings, strict=True)] == warnings
 
 
 # The answering side

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+import time
 
 import pytest
 
@@ -86,11 +88,22 @@ def test_the_second_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPa
     def leave(exit_code: int) -> None:
         raise SystemExit(exit_code)
 
+    clock = itertools.count(100.0, 0.4)
     monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     ours = Stops()
     ours.stop(Interrupted("the first"))
+    ours.stop(Terminated("twice within half a second is once"))
+    assert isinstance(ours.error, Interrupted)
     with pytest.raises(SystemExit, match="143"):
         ours.stop(Terminated("the second"))
+
+
+def test_when_the_outcome_is_told_a_signal_does_not_change_it() -> None:
+    ours = Stops()
+    ours.finished = True
+    ours.stop(Interrupted("too late"))
+    assert ours.error is None
 
 
 def test_without_a_signal_results_and_errors_pass_through() -> None:

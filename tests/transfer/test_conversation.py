@@ -159,9 +159,20 @@ def test_a_pong_to_no_ping_is_an_error(role: Role, number: int) -> None:
 @both_roles
 def test_a_silent_peer_is_lost(role: Role) -> None:
     ours = greeted(role)
-    ours.tick(LIMITS.silence_s)
+    for second in range(1, int(LIMITS.silence_s) + 1):
+        ours.tick(float(second))
     assert ours.state is State.OPEN
     ours.tick(LIMITS.silence_s + 0.1)
+    assert isinstance(ending(ours), ConnectionLost)
+
+
+@both_roles
+def test_after_a_sleep_the_peer_gets_time_to_be_heard(role: Role) -> None:
+    ours = greeted(role)
+    ours.tick(1000.0)
+    assert ours.state is State.OPEN
+    for second in range(1001, 1001 + int(LIMITS.silence_s)):
+        ours.tick(float(second))
     assert isinstance(ending(ours), ConnectionLost)
 
 
