@@ -36,10 +36,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# Subprocesses and the workers of xdist are measured too: "patch" in pyproject.toml.
+# What runs in the tests' own processes; measuring every p2pcopy that the end-to-end tests start would take an hour.
 cover: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/e2e $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"

@@ -6,10 +6,11 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,14 +31,15 @@ from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import Lines, LineSource
 from p2pcopy.stops import Stops, guarded
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
+from p2pcopy.transfer.receive_session import Ask, Consent, Listing, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
-from p2pcopy.ui.question import existing_question, parse_existing, parse_yes_no, save_question
+from p2pcopy.ui.question import existing_question, parse_existing, parse_save, save_question
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _PRINTED: Final = ("-", "stderr")
 _LIMITS: Final = TransferLimits()
+_LIST_BATCH: Final = 512
 _Answer = TypeVar("_Answer")
 _Meeting = AbstractAsyncContextManager[tuple[Peer, PeerChannel]]
 
@@ -80,6 +82,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
                 log=log,
                 reader=reader,
                 software=_SOFTWARE,
+                settled=reporter.settled,
             )
             with stops.session(session):
                 await session.run()
@@ -111,6 +114,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 ask=_asking(settings.yes, existing, reporter, keyboard),
                 destination=_shown(settings.output),
                 software=_SOFTWARE,
+                settled=reporter.settled,
             )
             with stops.session(session):
                 await session.run()
@@ -230,11 +234,9 @@ async def _meet(
     return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
 
 
-def _asking(
-    yes: bool, existing: Existing, reporter: Reporter, keyboard: _Keyboard
-) -> Callable[[events.Manifest], Awaitable[Existing]]:
-    async def ask(manifest: events.Manifest) -> Existing:
-        if not yes and not await _yes(save_question(manifest)):
+def _asking(yes: bool, existing: Existing, reporter: Reporter, keyboard: _Keyboard) -> Ask:
+    async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
+        if not yes and not await _save(manifest, entries):
             raise Declined("the offer was not accepted")
         if not manifest.existing or existing is not Existing.ASK:
             return existing
@@ -243,8 +245,22 @@ def _asking(
             raise Declined("the offer was not accepted, as files exist already")
         return choice
 
-    async def _yes(question: str) -> bool:
-        return bool(await _reply(question, parse_yes_no))
+    async def _save(manifest: events.Manifest, entries: Listing) -> bool:
+        question = save_question(manifest, reporter.all_shown)
+        while (answer := await _reply(question, parse_save)) == "list":
+            await _list(entries())
+        return answer is True
+
+    async def _list(entries: Iterator[events.ManifestLine]) -> None:
+        """In a thread: a terminal may be stopped while somebody reads."""
+
+        def show() -> bool:
+            batch = list(islice(entries, _LIST_BATCH))
+            reporter.list_entries(batch)
+            return bool(batch)
+
+        while await asyncio.wrap_future(exchange.in_thread(show)):
+            pass
 
     async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
         """The answer that makes sense; None at the end of input."""
@@ -285,9 +301,11 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
     with reporter:
         try:
             probe_libraries()
-            return asyncio.run(guarded(lambda stops: story(reporter, stops)))
+            exit_code = asyncio.run(guarded(lambda stops: story(reporter, stops)))
+            reporter.close()
         except P2PCopyError as error:
             return _failed(reporter, error)
+    return exit_code
 
 
 def _printer(destination: str) -> CodeSink | None:
@@ -319,6 +337,7 @@ def _failed(reporter: Reporter, error: P2PCopyError) -> ExitCode:
                 resumable=error.resumable,
             )
         )
+        reporter.close()
     except P2PCopyError:
         # Nobody reads any more; the exit code still says what happened.
         return error.exit_code

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from p2pcopy import __version__, configfile, events
+from p2pcopy import __version__, configfile, events, settings
 from p2pcopy.config import (
-    DEFAULT_STUN,
     Compress,
     Existing,
-    IceServer,
-    NetSettings,
     ReceiveSettings,
     Relay,
     SendSettings,
-    Talk,
     layered,
-    parse_duration,
     parse_size,
 )
 from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 
+
+class _Command(TyperCommand):
+    """A command whose help shows arguments as their metavar alone, and flags without a type."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = (each for each in self.params if not isinstance(each, TyperOption))
+        return [self.options_metavar or "", *(each.metavar or "" for each in arguments)]
+
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    for each in params:
+        if not isinstance(each, TyperOption):
+            each.display_type_rich = lambda **_: ""
+        elif each.is_flag:
+            each.metavar = ""
+    return params
+
+
 app = typer.Typer(
     name="p2pcopy",
+    cls=_Group,
     help="Copy files straight from one machine to another, with a short code and no server in between.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -71,12 +93,12 @@ TurnPasswordFile = Annotated[
 ]
 RelayOption = Annotated[
     Relay | None,
-    typer.Option("--relay", help="May a TURN relay carry the transfer? [default: auto]", rich_help_panel=_NETWORK),
+    typer.Option("--relay", help="May a TURN relay carry the transfer? (default: auto)", rich_help_panel=_NETWORK),
 ]
 Wait = Annotated[
     str | None,
     typer.Option(
-        "--wait", metavar="DURATION", help="How long the code is good for. [default: 1h]", rich_help_panel=_NETWORK
+        "--wait", metavar="DURATION", help="How long the code is good for. (default: 1h)", rich_help_panel=_NETWORK
     ),
 ]
 AnswerFrom = Annotated[
@@ -84,7 +106,7 @@ AnswerFrom = Annotated[
     typer.Option(
         "--answer",
         metavar="SRC",
-        help="Where the other side's answer code comes from: -, @FILE or fd:N. [default: -]",
+        help="Where the other side's answer code comes from: -, @FILE or fd:N. (default: -)",
         rich_help_panel=_CODES,
     ),
 ]
@@ -93,13 +115,13 @@ AnswerTo = Annotated[
     typer.Option(
         "--answer-to",
         metavar="DEST",
-        help="Where our code goes: -, stderr, @FILE or fd:N. [default: -]",
+        help="Where our code goes: -, stderr, @FILE or fd:N. (default: -)",
         rich_help_panel=_CODES,
     ),
 ]
 Qr = Annotated[
     bool | None,
-    typer.Option("--qr/--no-qr", help="Draw codes as QR codes. [default: where they fit]", rich_help_panel=_CODES),
+    typer.Option("--qr/--no-qr", help="Draw codes as QR codes. (default: where they fit)", rich_help_panel=_CODES),
 ]
 QrFile = Annotated[
     str | None,
@@ -113,7 +135,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.", rich_help_panel=_OUTPUT)]
 
 
-@app.command(no_args_is_help=True)
+@app.command(cls=_Command, no_args_is_help=True)
 def send(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
     to: Annotated[
@@ -126,7 +148,7 @@ def send(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. [default: stdin]")
+        str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. (default: stdin)")
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -135,7 +157,7 @@ def send(
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Send what symbolic links lead to, not the links.")
     ] = False,
-    compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? [default: auto]")] = None,
+    compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? (default: auto)")] = None,
     stun: Stun = None,
     no_stun: NoStun = False,
     turn: Turn = None,
@@ -158,9 +180,9 @@ def send(
     """
     with _telling(json):
         table = configfile.load()
-        settings = SendSettings(
-            net=_net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
-            talk=_talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+        chosen = SendSettings(
+            net=settings.net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
+            talk=settings.talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
             paths=tuple(paths),
             name=name,
             excludes=tuple(exclude or ()),
@@ -170,10 +192,10 @@ def send(
         )
         from p2pcopy.app import run_send
 
-        raise typer.Exit(run_send(settings))
+        raise typer.Exit(run_send(chosen))
 
 
-@app.command()
+@app.command(cls=_Command)
 def receive(
     code: Annotated[
         str | None,
@@ -184,14 +206,14 @@ def receive(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Where files go; - writes one file to standard output. [default: .]"
+            "--output", "-o", metavar="DIR", help="Where files go; - writes one file to standard output. (default: .)"
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept whatever the sender offers.")] = False,
     existing: Annotated[
         Existing | None,
         typer.Option(
-            "--existing", help="What to do about names that are taken. [default: ask on a terminal, else refuse]"
+            "--existing", help="What to do about names that are taken. (default: ask on a terminal, else refuse)"
         ),
     ] = None,
     max_size: Annotated[
@@ -221,22 +243,22 @@ def receive(
         if output == "-" and json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
         table = configfile.load()
-        chosen = layered(existing, {}, "", table, "existing", None)
-        settings = ReceiveSettings(
-            net=_net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
-            talk=_talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+        policy = layered(existing, {}, "", table, "existing", None)
+        chosen = ReceiveSettings(
+            net=settings.net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
+            talk=settings.talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
             code=code,
             output=os.path.expanduser(layered(output, {}, "", table, "output", ".")),
             yes=yes,
-            existing=None if chosen is None else Existing(chosen),
+            existing=None if policy is None else Existing(policy),
             max_bytes=None if max_size is None else parse_size(max_size),
         )
         from p2pcopy.app import run_receive
 
-        raise typer.Exit(run_receive(settings))
+        raise typer.Exit(run_receive(chosen))
 
 
-@app.command(name="code", no_args_is_help=True)
+@app.command(name="code", cls=_Command, no_args_is_help=True)
 def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A code, or - (standard input), @FILE or a picture.")],
 ) -> None:
@@ -331,70 +353,3 @@ def _print(text: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise LocalFileError(f"standard output cannot be written: {error.strerror}", "Send it elsewhere.") from error
-
-
-def _net(
-    table: Mapping[str, Any],
-    stun: list[str] | None,
-    no_stun: bool,
-    turn: list[str] | None,
-    turn_user: str | None,
-    turn_password_file: str | None,
-    relay: Relay | None,
-    wait: str | None,
-) -> NetSettings:
-    if no_stun and stun:
-        raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
-    stun_urls = () if no_stun else _urls(layered(stun, os.environ, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
-    turn_urls = _urls(layered(turn, os.environ, "P2PCOPY_TURN", table, "turn", ()))
-    username = layered(turn_user, os.environ, "P2PCOPY_TURN_USER", table, "turn_user", "")
-    password = _turn_password(turn_password_file, table)
-    if turn_urls and not (username and password):
-        raise UsageError(
-            "a TURN server needs a user name and a password",
-            "Give --turn-user and --turn-password-file, or set P2PCOPY_TURN_USER and P2PCOPY_TURN_PASSWORD.",
-        )
-    chosen = Relay(layered(relay, {}, "", table, "relay", Relay.AUTO))
-    if chosen is Relay.ONLY and not turn_urls:
-        raise UsageError("--relay only needs a TURN server", "Name one with --turn, or set P2PCOPY_TURN.")
-    return NetSettings(
-        stun=tuple(IceServer(url) for url in stun_urls),
-        turn=tuple(IceServer(url, username, password) for url in turn_urls),
-        relay=chosen,
-        wait_s=parse_duration(str(layered(wait, {}, "", table, "wait", "1h"))),
-    )
-
-
-def _urls(given: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)
-
-
-def _turn_password(flag: str | None, table: Mapping[str, Any]) -> str:
-    """From the file that the flag names, the environment, or the file that the config file names."""
-    if flag is None and os.environ.get("P2PCOPY_TURN_PASSWORD"):
-        return os.environ["P2PCOPY_TURN_PASSWORD"]
-    name = flag if flag is not None else table.get("turn_password_file")
-    if name is None:
-        return ""
-    try:
-        return Path(name).expanduser().read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise LocalFileError(
-            f"the TURN password cannot be read from {name!r}: {reason}", "Check the name and its mode."
-        ) from error
-
-
-def _talk(
-    answer: str | None,
-    answer_to: str | None,
-    qr: bool | None,
-    qr_file: str | None,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    no_progress: bool,
-) -> Talk:
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
-    return Talk(answer, answer_to, qr, qr_file, json, quiet, verbose, progress=not no_progress)

@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "p2pcopy.ui": ("p2pcopy.ui", "p2pcopy.signaling.qr"),
     "p2pcopy.stops": (),
     "p2pcopy.configfile": (),
+    "p2pcopy.settings": (),
     "p2pcopy.explain": ("p2pcopy.signaling",),
     "p2pcopy.meeting": ("p2pcopy.net", "p2pcopy.signaling"),
     "p2pcopy.app": (
@@ -70,7 +71,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "p2pcopy.stops",
         "p2pcopy.meeting",
     ),
-    "p2pcopy.cli": ("p2pcopy.app", "p2pcopy.configfile", "p2pcopy.explain", "p2pcopy.ui"),
+    "p2pcopy.cli": ("p2pcopy.app", "p2pcopy.configfile", "p2pcopy.settings", "p2pcopy.explain", "p2pcopy.ui"),
     "p2pcopy.__main__": ("p2pcopy.cli",),
 }
 

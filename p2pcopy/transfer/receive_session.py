@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -25,8 +25,8 @@ from p2pcopy.transfer.receiver import (
     Receiver,
     StoreBlock,
 )
-from p2pcopy.transfer.session import Session, Tell
-from p2pcopy.transfer.summary import Summary
+from p2pcopy.transfer.session import Session, Settled, Tell, at_once
+from p2pcopy.transfer.summary import Summary, shown
 from p2pcopy.transfer.wire import Kind
 from p2pcopy.transfer.worker import Worker
 
@@ -47,7 +47,8 @@ class Consent:
         return self.given and self.max_bytes is None and self.existing not in (Existing.ASK, Existing.REFUSE)
 
 
-Ask = Callable[[events.Manifest], Awaitable[Existing]]
+Listing = Callable[[], Iterator[events.ManifestLine]]
+Ask = Callable[[events.Manifest, Listing], Awaitable[Existing]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ _Done = _Checked | _Begun | _Stored | _Damaged | Outcome | ManifestComplete | Fi
 
 
 class ReceiveSession(Session):
-    """One transfer, seen from the receiver. ask: shows the manifest and returns how to treat names that are taken,
-    or raises Declined; only used when consent was not given beforehand."""
+    """One transfer, seen from the receiver. ask: gets the manifest and its lines, and returns how to treat names that are
+    taken, or raises Declined; only used when consent was not given beforehand."""
 
     machine: Receiver
 
@@ -119,8 +120,9 @@ class ReceiveSession(Session):
         ask: Ask,
         destination: str,
         software: str,
+        settled: Settled = at_once,
     ) -> None:
-        super().__init__(channel, limits, tell)
+        super().__init__(channel, limits, tell, settled)
         self.machine = Receiver(limits, software, self.now())
         self.left_out = 0
         self.confirmed = True
@@ -200,6 +202,7 @@ class ReceiveSession(Session):
                 self._jobs.append(_Flush())
             jobs, self._jobs = self._jobs, []
             self._more.clear()
+            await self.settled()
             for done in await self._disk.run(self._work, jobs):
                 self._take(done)
             self.perform()
@@ -340,10 +343,16 @@ class ReceiveSession(Session):
         if not manifest.existing:
             self._check_room(manifest.bytes)  # else it depends on what becomes of the names that are taken
         if not self._consent.given:
-            self._accept(await self._ask(manifest))
+            self._accept(await self._ask(manifest, self._lines))
         elif not self._consent.at_once or self._begun == 0:
             self._accept(self._consent.existing)
         self.perform()
+
+    def _lines(self) -> Iterator[events.ManifestLine]:
+        """Every entry of the complete manifest, read from the log on the way. For any thread, until something is accepted."""
+        taken = {index for index, _ in self._clashes}
+        for index in range(self._summary.entries):
+            yield shown(self._log[index][0], index in taken)
 
     def _accept(self, policy: Existing) -> None:
         """Raises Declined when names are taken and nobody has said what to do about it."""

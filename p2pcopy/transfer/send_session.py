@@ -14,7 +14,7 @@ from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData
 from p2pcopy.transfer.items import Block, End, Fault, Found, Item, Left
 from p2pcopy.transfer.ports import Log, Reader
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
-from p2pcopy.transfer.session import Session, Tell
+from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary
 from p2pcopy.transfer.wire import FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
@@ -47,8 +47,9 @@ class SendSession(Session):
         log: Log,
         reader: Reader,
         software: str,
+        settled: Settled = at_once,
     ) -> None:
-        super().__init__(channel, limits, tell)
+        super().__init__(channel, limits, tell, settled)
         self.machine = Sender(limits, software, self.now(), channel.message_size)
         self.left_out = 0
         self._found = found
@@ -126,6 +127,7 @@ class SendSession(Session):
             self.machine.entries(found)
             self.perform()
             await self.channel.drain(_BACKLOG)
+            await self.settled()
         self.machine.manifest_complete(self.left_out)
         self._listed = True
         self._wake_read.set()
@@ -149,6 +151,7 @@ class SendSession(Session):
                     ahead = asyncio.create_task(self._read_batch())
                     self._take(items)
                     await self.channel.drain(_BACKLOG)
+                    await self.settled()
                     await self._until(lambda: self.machine.room > 0)
                 else:
                     if last and self.machine.all_accepted:

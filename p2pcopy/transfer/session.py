@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 from p2pcopy.channel import Channel
@@ -18,20 +18,27 @@ from p2pcopy.transfer.sender import Sender
 TICK_S: Final = 0.1
 RETELL_S: Final = 1.0
 Tell = Callable[[Event], None]
+Settled = Callable[[], Awaitable[None]]
+
+
+async def at_once() -> None:
+    """For a session whose events are taken as they come."""
 
 
 class Session(ABC):
     """Base of SendSession and ReceiveSession: carries messages between a channel and a machine.
 
     Subclasses carry out the actions. A failure of any part ends the whole session, and the peer is told.
+    settled: awaited once a batch; returns when whoever takes the events has room for more.
     """
 
     machine: Sender | Receiver
 
-    def __init__(self, channel: Channel, limits: TransferLimits, tell: Tell) -> None:
+    def __init__(self, channel: Channel, limits: TransferLimits, tell: Tell, settled: Settled = at_once) -> None:
         self.channel = channel
         self.limits = limits
         self.tell = tell
+        self.settled = settled
         self._over = asyncio.Event()
         self._error: Exception | None = None
         self._began: float | None = None

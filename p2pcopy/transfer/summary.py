@@ -34,8 +34,7 @@ class Summary:
                 case Kind.LINK:
                     self.links += 1
             if len(self._lines) < SHOWN:
-                status = "exists" if index in taken else "new"
-                self._lines.append(events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, status))
+                self._lines.append(shown(entry, index in taken))
         self.entries += len(entries)
 
     def manifest(self) -> events.Manifest:
@@ -50,3 +49,8 @@ class Summary:
             destination=self._destination,
             entries=tuple(self._lines),
         )
+
+
+def shown(entry: Entry, taken: bool) -> events.ManifestLine:
+    """An entry as one line. taken: its name is taken at the destination."""
+    return events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, "exists" if taken else "new")

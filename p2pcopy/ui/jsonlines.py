@@ -10,24 +10,33 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, TextIO
 
 from p2pcopy import events
 from p2pcopy.errors import LocalFileError
 from p2pcopy.files.names import display
+from p2pcopy.ui import outline
+from p2pcopy.ui.backlog import Backlog
 from p2pcopy.ui.format import RateMeter, rated
 from p2pcopy.ui.reporter import Closing, CodeSink
 from p2pcopy.ui.screen import Out
 
 VERSION: Final = 1
+_MOMENT_S: Final = 0.2
+_OFTEN: Final = (events.File, events.Note, events.Progress, events.Waiting)
+_NEWEST_COUNTS: Final = (events.Progress, events.Waiting)
 
 
 class JsonLines(Closing):
-    """Writes events to stdout and questions to stderr, flushed line by line. code_to gets codes that travel elsewhere as well."""
+    """Writes events to stdout and questions to stderr, line by line. code_to gets codes that travel elsewhere as well.
+
+    Whoever reads the events may be slow: then they queue up, only the newest Progress or Waiting of several in a row is kept,
+    and settled() waits.
+    """
 
     def __init__(
         self,
@@ -36,18 +45,20 @@ class JsonLines(Closing):
         code_to: CodeSink | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stdout = stdout
+        self._backlog = Backlog(stdout.fileno())
         self._stderr = Out(stderr)
         self._code_to = code_to
         self._clock = clock
         self._meter = RateMeter()
-        self._closed = False
 
     def tell(self, event: events.Event) -> None:
-        """Raises LocalFileError the first time that standard output cannot be written; afterwards nothing is written."""
+        """Raises LocalFileError once when standard output could not be written; afterwards nothing is written."""
         if isinstance(event, events.Progress):
             event = rated(event, self._meter, self._clock())
-        self._write(to_json(event))
+        with _telling():
+            self._backlog.put(to_json(event) + "\n", event.event if isinstance(event, _NEWEST_COUNTS) else "")
+            if not isinstance(event, _OFTEN):
+                self._backlog.written(_MOMENT_S)
         if isinstance(event, events.Code) and self._code_to is not None:
             self._code_to(event.code)
 
@@ -57,35 +68,29 @@ class JsonLines(Closing):
     def entered(self) -> None:
         """Questions are on standard error, where nothing has to be redrawn."""
 
+    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
+        self._stderr.write("".join(f"{outline.flat(line)}\n" for line in lines))
+
+    async def settled(self) -> None:
+        await self._backlog.settled()
+
     def close(self) -> None:
-        """Every line is flushed already."""
+        """Waits for the reader while it takes anything. Raises LocalFileError as tell() does."""
+        with _telling():
+            self._backlog.close()
 
-    def _write(self, line: str) -> None:
-        if self._closed:
-            return
-        try:
-            self._stdout.write(line + "\n")
-            self._stdout.flush()
-        except (BrokenPipeError, ValueError) as error:
-            self._give_up()
-            raise LocalFileError("standard output was closed", "Keep reading the events until the run ends.") from error
-        except OSError as error:
-            self._give_up()
-            raise LocalFileError(
-                f"standard output could not be written: {error.strerror}",
-                "Make room for the events, or send them elsewhere.",
-            ) from error
 
-    def _give_up(self) -> None:
-        """What is left in the stream's buffer goes nowhere, or Python would complain about it when it ends."""
-        self._closed = True
-        try:
-            descriptor = self._stdout.fileno()
-        except (OSError, ValueError):
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise LocalFileError("standard output was closed", "Keep reading the events until the run ends.") from error
+    except OSError as error:
+        raise LocalFileError(
+            f"standard output could not be written: {error.strerror}",
+            "Make room for the events, or send them elsewhere.",
+        ) from error
 
 
 def to_json(event: events.Event) -> str:

@@ -14,11 +14,15 @@ ROWS: Final = 15
 
 @dataclass(frozen=True)
 class Row:
-    """One line: name (escaped, directories end in "/") below depth directories, and what is known of it."""
+    """One line: name (escaped, directories end in "/") below depth directories, and what is known of it.
+
+    left_out: how many entries this row stands for, which have none of their own.
+    """
 
     depth: int
     name: str
     detail: str
+    left_out: int = 0
 
 
 def outline(manifest: events.Manifest, limit: int | None = ROWS) -> list[Row]:
@@ -42,8 +46,19 @@ def outline(manifest: events.Manifest, limit: int | None = ROWS) -> list[Row]:
         shown += 1
     more = manifest.files + manifest.directories + manifest.links - shown
     if more > 0:
-        rows.append(Row(0, f"... and {count(more, 'more', 'more')}", ""))
+        rows.append(Row(0, f"... and {count(more, 'more', 'more')}", "", more))
     return rows
+
+
+def is_whole(rows: list[Row]) -> bool:
+    """Whether every entry has a row in this outline."""
+    return not (rows and rows[-1].left_out)
+
+
+def flat(entry: events.ManifestLine) -> str:
+    """One entry with its whole path: "tree/a.txt  812 B, exists"."""
+    row = _row(entry, 0, entry.path)
+    return f"{row.name}  {row.detail}" if row.detail else row.name
 
 
 def _common(above: list[str], parents: list[str]) -> int:

@@ -7,7 +7,7 @@ skipped, failed, incomplete, path, error, hint.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TextIO, assert_never
 
 from p2pcopy import events
@@ -85,6 +85,9 @@ class Plain(Closing):
         self._out.write(question)
         self._asking = True
 
+    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
+        self._out.write("".join(f"entry: {outline.flat(line)}\n" for line in lines))
+
     def entered(self) -> None:
         self._asking = False
 
@@ -111,7 +114,9 @@ class Plain(Closing):
 
     def _manifest(self, event: events.Manifest) -> None:
         if self._role == "receive" or self._verbose:
-            for row in outline.outline(event, None if self._verbose else outline.ROWS):
+            rows = outline.outline(event, None if self._verbose else outline.ROWS)
+            self.all_shown = outline.is_whole(rows)
+            for row in rows:
                 self._say("entry", f"{'  ' * row.depth}{row.name}{'  ' if row.detail else ''}{row.detail}")
         self._say("manifest", wording.totals(event))
 
@@ -168,6 +173,9 @@ class Quiet(Closing):
 
     def ask(self, question: str) -> None:
         self._out.write(question)
+
+    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
+        self._out.write("".join(f"{outline.flat(line)}\n" for line in lines))
 
     def entered(self) -> None:
         """The answer stands on the question's row."""

@@ -23,15 +23,26 @@ _EXISTING: dict[str, Existing | Literal["cancel"]] = {
 }
 
 
-def save_question(manifest: events.Manifest) -> str:
-    """ "Save 12 files (285.0 MiB) into DIR? [y/N] "."""
+_SAVE: dict[str, bool | Literal["list"]] = {
+    "": False,
+    "n": False,
+    "no": False,
+    "y": True,
+    "yes": True,
+    "l": "list",
+    "list": "list",
+}
+
+
+def save_question(manifest: events.Manifest, all_shown: bool) -> str:
+    """ "Save 12 files (285.0 MiB) into DIR? [y/N] ". all_shown: the user has seen every entry, or else a list is offered."""
     into = f" into {display(manifest.destination)}" if manifest.destination else ""
-    return f"Save {wording.contents(manifest)}{into}? [y/N] "
+    return f"Save {wording.contents(manifest)}{into}? [y/N{'' if all_shown else ', l lists all'}] "
 
 
-def parse_yes_no(text: str) -> bool | None:
-    """Nothing but Enter means no; None: neither yes nor no, so ask again."""
-    return {"y": True, "yes": True, "": False, "n": False, "no": False}.get(text.strip().lower())
+def parse_save(text: str) -> bool | Literal["list"] | None:
+    """Nothing but Enter means no; None: none of the answers, so ask again."""
+    return _SAVE.get(text.strip().lower())
 
 
 def existing_question(number: int) -> str:

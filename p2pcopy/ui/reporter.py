@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Literal, Protocol, Self, TextIO
 
@@ -17,8 +17,10 @@ CodeSink = Callable[[str], None]
 class Reporter(Protocol):
     """Takes the events of one run. Never blocks longer than a write to its stream takes; draws only when called.
 
-    Also a context manager that closes itself.
+    all_shown: the manifest told last was shown with all its entries. Also a context manager that closes itself.
     """
+
+    all_shown: bool
 
     def tell(self, event: events.Event) -> None:
         """Show an event. The display stands still between events: tell Waiting and Progress about once a second at least.
@@ -29,11 +31,17 @@ class Reporter(Protocol):
     def ask(self, question: str) -> None:
         """Show a question on standard error and leave the cursor behind it; the app reads the answer."""
 
+    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
+        """Show these entries, one a line, on standard error."""
+
+    async def settled(self) -> None:
+        """Until whoever reads has taken most of what was told. Awaited between batches, so that events need little memory."""
+
     def entered(self) -> None:
         """The user has ended a line with Enter, so the cursor stands at the start of the next row. For terminals only."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found. May be called again."""
+        """Leave the terminal as it was found. May be called again. Raises LocalFileError as tell() does."""
 
     def __enter__(self) -> Self: ...
 
@@ -43,7 +51,12 @@ class Reporter(Protocol):
 
 
 class Closing(ABC):
-    """The context manager half of a reporter."""
+    """What most reporters have in common: they are context managers, and keep nothing back."""
+
+    all_shown = False
+
+    async def settled(self) -> None:  # noqa: B027 - there is nothing to wait for
+        """Everything is written."""
 
     @abstractmethod
     def close(self) -> None:

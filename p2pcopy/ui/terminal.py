@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TextIO, assert_never
 
@@ -105,6 +105,9 @@ class Terminal(Closing):
         self._out.write(question)
         self._asking = True
 
+    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
+        self._out.write("".join(f"  {outline.flat(line)}\n" for line in lines))
+
     def entered(self) -> None:
         self._asking = False
         self._region.forget()
@@ -193,6 +196,7 @@ class Terminal(Closing):
         sending = self._look.role == "send"
         if not sending or self._look.verbose:
             rows = outline.outline(event, None if self._look.verbose else self._rows_for_outline())
+            self.all_shown = outline.is_whole(rows)
             width = self._outline_width(rows)
             for row in rows:
                 indented = "  " * (row.depth + 1) + row.name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import p2pcopy.app
@@ -227,3 +229,24 @@ def test_closed_streams_are_occupied() -> None:
     done = run("import os\nos.close(1)\n", "--version")
     assert done.returncode == 3
     assert "standard output is closed" in done.stderr
+
+
+DEFAULTS = {
+    "send": ["stdin", "auto", "-", "-", "where they fit", "auto", "1h"],
+    "receive": [".", "ask on a terminal, else refuse", "auto", "1h", "-", "-", "where they fit"],
+}
+
+
+@pytest.mark.parametrize("command", DEFAULTS)
+def test_help_says_everything_that_was_written_for_it(command: str) -> None:
+    """Nothing is taken for markup, and no type stands where there is no value."""
+    result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    shown = " ".join(result.output.split())
+    assert re.findall(r"\(default: ([^)]*)\)", shown) == DEFAULTS[command]
+    described = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
+    assert all(each.help in shown for each in described)
+    assert {"send": "[OPTIONS] PATH...", "receive": "[OPTIONS] [CODE]"}[command] in shown
+    for odd in ("<bool>", "<str>", "<list", "{", "[[", "[default"):
+        assert odd not in shown
+    for panel in ("Arguments", "Options", "Codes", "Network", "Output"):
+        assert f"─ {panel} ─" in shown

@@ -11,7 +11,7 @@ import pytest
 from processes import CODE, REACHES_NOBODY, Ended, Processes, Running
 from trees import MIB, copied, facts, make, noise
 
-QUESTION = rb"Save 3 files \([^)]*\) into [^?]*out\? \[y/N\] "
+QUESTION = rb"Save 3 files \([^)]*\) into [^?]*out\? \[y/N(?:, l lists all)?\] "
 EXISTING = rb"\[C\] "
 END_OF_INPUT = "\x04"
 
@@ -71,6 +71,27 @@ def test_neither_yes_nor_no_is_asked_again(start: Processes) -> None:
     receiver.type("YES\r")
     sent, received = ends(sender, receiver)
     assert (sent.exit_code, received.exit_code) == (0, 0)
+
+
+def test_all_entries_are_listed_on_request(start: Processes) -> None:
+    for number in range(1500):
+        make(start.work / "many" / f"{number:04}", b"x")
+    make(start.work / "out" / "many" / "1499", b"old")
+    question = rb"Save 1,500 files \([^)]*\) into [^?]*out\? \[y/N, l lists all\] "
+    sender = start.send("many")
+    receiver = start.receive(sender.code(), "-o", "out", "--existing", "skip", terminal=True)
+    asked = receiver.out.wait_for(question)
+    for _ in range(2):
+        receiver.type("l\r")
+        again = receiver.out.wait_for(question, start=asked.end())
+        listed = receiver.out.content[asked.end() : again.start()].decode().splitlines()
+        entries = [f"  many/{number:04}  1 B" for number in range(1499)]
+        assert listed[1:] == ["  many/", *entries, "  many/1499  1 B, exists"]
+        asked = again
+    receiver.type("y\r")
+    sent, received = ends(sender, receiver)
+    assert (sent.exit_code, received.exit_code) == (0, 0)
+    assert (start.work / "out" / "many" / "1499").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(

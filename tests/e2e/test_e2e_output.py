@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Ended, Processes
+from processes import Ended, Processes, Stream
 from trees import MIB, copied, make, noise
+
+SILENCE_S = 16.0
 
 
 @pytest.fixture
@@ -132,6 +136,26 @@ def test_nobody_reads_the_events_any_more(start: Processes) -> None:
     assert receiver.ended().exit_code == 3
     assert sender.ended().exit_code == 3
     assert not (start.work / "out" / "tree" / "file").exists()
+
+
+def test_a_reader_that_takes_nothing_for_a_while_holds_up_nobody(start: Processes) -> None:
+    """Longer than the other side waits for a word of this one."""
+    for number in range(12_000):
+        make(start.work / "tree" / "many" / f"{number:05} {'long ' * 10}", b"x")
+    reader, writer = os.pipe()
+    sender = start.send("tree", "--json")
+    receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", stdout=writer)
+    os.close(writer)
+    time.sleep(SILENCE_S)
+    assert sender.runs(), "more events than the queue holds keep the transfer waiting"
+    assert receiver.runs()
+    told = [json.loads(line) for line in Stream(reader).everything().splitlines()]
+    sent, received = sender.ended(), receiver.ended()
+    assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err
+    assert sum(event["event"] == "file" for event in told) == 12_002
+    assert (told[-1]["event"], told[-1]["ok"]) == ("done", True)
+    assert sent.told("done")["ok"]
+    assert copied(start.work / "tree", start.work / "out")
 
 
 def test_nobody_reads_the_bytes_any_more(start: Processes) -> None:

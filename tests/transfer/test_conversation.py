@@ -207,6 +207,8 @@ ABORTS = {
     "internal": ExitCode.INTERNAL,
     "peer-version": ExitCode.PEER,
     "protocol": ExitCode.PEER,
+    "bad-name": ExitCode.PEER,
+    "name-taken": ExitCode.PEER,
     "something new": ExitCode.PEER,
 }
 

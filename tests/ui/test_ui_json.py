@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -57,12 +58,17 @@ def test_every_row_has_a_type_and_a_meaning() -> None:
 
 class Run:
     def __init__(self) -> None:
-        self.stdout, self.stderr, self.codes = io.StringIO(), io.StringIO(), list[str]()
+        self.stdout = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by lines)
+        self.stderr, self.codes = io.StringIO(), list[str]()
         self.now = 0.0
         self.reporter = JsonLines(self.stdout, self.stderr, self.codes.append, lambda: self.now)
 
     def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.stdout.getvalue().splitlines()]
+        """What was written; there is no more to come."""
+        self.reporter.close()
+        with self.stdout:
+            self.stdout.seek(0)
+            return [json.loads(line) for line in self.stdout]
 
 
 def test_an_event_is_one_line_with_name_version_and_fields() -> None:
@@ -122,10 +128,11 @@ def test_a_number_that_is_none_is_null() -> None:
 def test_progress_gets_rate_and_eta() -> None:
     run = Run()
     run.reporter.tell(events.Progress(0, 1000, 0, 1))
+    run.reporter.tell(events.Warned("between the two"))
     run.now = 1.0
     run.reporter.tell(events.Progress(100, 1000, 0, 1))
-    assert run.lines()[1]["rate_bytes_per_s"] == 100.0
-    assert run.lines()[1]["eta_s"] == 9.0
+    last = run.lines()[-1]
+    assert (last["rate_bytes_per_s"], last["eta_s"]) == (100.0, 9.0)
 
 
 def test_a_code_that_travels_elsewhere_goes_there_too_and_questions_go_to_stderr() -> None:
@@ -149,11 +156,46 @@ def test_a_closed_pipe_is_told_once_and_leaves_nothing_to_complain_about() -> No
         reporter.tell(events.Failed("local", "m", "", 3, True))
 
 
-def test_a_closed_stream_is_told_as_well() -> None:
-    stdout = io.StringIO()
-    stdout.close()
-    with pytest.raises(LocalFileError, match="standard output was closed"):
-        JsonLines(stdout, io.StringIO(), None).tell(events.Warned("x"))
+def test_what_could_not_be_written_is_told_when_it_is_closed_at_the_latest() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        reporter = JsonLines(stdout, io.StringIO(), None)
+        reporter.tell(events.File("a", events.FileStatus.DONE))
+        with pytest.raises(LocalFileError, match="standard output was closed"):
+            reporter.close()
+        reporter.close()
+
+
+def test_a_slow_reader_holds_up_nobody_and_misses_nothing_but_what_is_outdated() -> None:
+    reading, writing = os.pipe()
+    with open(reading) as reader, open(writing, "w") as stdout:
+        reporter = JsonLines(stdout, io.StringIO(), None)
+        names = [f"{number}-{'x' * 200}" for number in range(2000)]
+        for name in names:
+            reporter.tell(events.File(name, events.FileStatus.DONE))
+        for done in range(1000):
+            reporter.tell(events.Progress(done, 1000, 0, 1))
+        reporter.tell(events.Warned("the last"))
+        told = []
+        for line in reader:
+            told.append(json.loads(line))
+            if told[-1]["event"] == "warning":
+                break
+        assert [event["path"] for event in told if event["event"] == "file"] == names
+        assert [event["bytes_done"] for event in told if event["event"] == "progress"] == [999]
+        assert told[-1]["message"] == "the last"
+        reporter.close()
+
+
+def test_entries_are_listed_where_the_question_is() -> None:
+    run = Run()
+    run.reporter.list_entries(
+        [events.ManifestLine("a\n/b", "file", 5, "exists"), events.ManifestLine("c", "directory", 0)]
+    )
+    assert run.stderr.getvalue() == "a\\n/b  5 B, exists\nc/\n"
+    assert not run.reporter.all_shown
+    assert run.lines() == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
@@ -162,11 +204,11 @@ def test_a_full_disk_is_a_local_failure() -> None:
         JsonLines(stdout, io.StringIO(), None).tell(events.Warned("x"))
 
 
-def test_chosen_by_the_flag() -> None:
-    stdout = io.StringIO()
-    reporter = make_reporter(
+def test_chosen_by_the_flag(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    with path.open("w") as stdout, make_reporter(
         json=True, quiet=True, verbose=False, progress=True, qr=None, role="send",
         code_to=None, stderr=io.StringIO(), stdout=stdout, color=None,
-    )  # fmt: skip
-    reporter.tell(events.Warned("x"))
-    assert json.loads(stdout.getvalue())["event"] == "warning"
+    ) as reporter:  # fmt: skip
+        reporter.tell(events.Warned("x"))
+    assert json.loads(path.read_text())["event"] == "warning"

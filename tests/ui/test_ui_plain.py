@@ -553,3 +553,34 @@ def test_a_live_display_wants_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         live.tell(events.Connecting(1))
         live.tell(progress(1))
     assert "relayed" in terminal.getvalue()
+
+
+LISTED = [ManifestLine("evil\x1b[2J/a.txt", "file", 5, "exists"), ManifestLine("tree/sub", "directory", 0)]
+SMALL = events.Manifest(1, 1, 0, 5, 0, 1, "/in", tuple(LISTED))
+
+
+def test_entries_are_listed_with_their_whole_paths_and_harmlessly() -> None:
+    lines = ["evil\\x1b[2J/a.txt  5 B, exists", "tree/sub/"]
+    run = Run(role="receive")
+    run.reporter.list_entries(LISTED)
+    assert run.stream.getvalue().splitlines() == [f"entry: {line}" for line in lines]
+    stream = io.StringIO()
+    Quiet(stream, None).list_entries(LISTED)
+    assert stream.getvalue().splitlines() == lines
+    stream = io.StringIO()
+    Terminal(stream, None, Look("receive")).list_entries(LISTED)
+    assert stream.getvalue().splitlines() == [f"  {line}" for line in lines]
+
+
+def test_a_reporter_knows_whether_it_has_shown_every_entry() -> None:
+    for reporter in (
+        Plain(io.StringIO(), None, role="receive"),
+        Terminal(io.StringIO(), None, Look("receive")),
+    ):
+        reporter.tell(SMALL)
+        assert reporter.all_shown
+        reporter.tell(TREE)
+        assert not reporter.all_shown
+    quiet = Quiet(io.StringIO(), None)
+    quiet.tell(SMALL)
+    assert not quiet.all_shown

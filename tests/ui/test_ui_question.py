@@ -6,7 +6,7 @@ import pytest
 
 from p2pcopy import events
 from p2pcopy.config import Existing
-from p2pcopy.ui.question import existing_question, parse_existing, parse_yes_no, save_question
+from p2pcopy.ui.question import existing_question, parse_existing, parse_save, save_question
 
 
 def manifest(**changes: object) -> events.Manifest:
@@ -28,15 +28,27 @@ def manifest(**changes: object) -> events.Manifest:
     ],
 )
 def test_save_question(offered: events.Manifest, question: str) -> None:
-    assert save_question(offered) == question
+    assert save_question(offered, True) == question
+    assert save_question(offered, False) == question.replace("[y/N]", "[y/N, l lists all]")
 
 
 @pytest.mark.parametrize(
     ("text", "meaning"),
-    [("y", True), (" YES\n", True), ("n", False), ("no", False), ("", False), ("\n", False), ("yy", None), ("1", None)],
+    [
+        ("y", True),
+        (" YES\n", True),
+        ("n", False),
+        ("no", False),
+        ("", False),
+        ("\n", False),
+        ("yy", None),
+        ("1", None),
+        ("l", "list"),
+        ("List\n", "list"),
+    ],
 )
-def test_yes_no(text: str, meaning: bool | None) -> None:
-    assert parse_yes_no(text) is meaning
+def test_save(text: str, meaning: object) -> None:
+    assert parse_save(text) == meaning
 
 
 def test_existing_question() -> None:

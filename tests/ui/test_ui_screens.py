@@ -127,20 +127,20 @@ def test_answer_code(start: Start) -> None:
 
 def test_consent_shows_the_manifest_and_leaves_the_cursor_at_the_question(start: Start) -> None:
     terminal = start("consent", "role=receive")
-    screen = filled(terminal.until_seen("[y/N]"))
+    screen = filled(terminal.until_seen("[y/N, l lists all]"))
     assert "      IMG_2232.jpg               7.0 MiB, exists" in screen
     assert "  evil\\x1b[2J\\u202egpj.exe[red]  1 B" in screen
     assert screen[-3:] == [
         "  ... and 4,986 more",
         "Offered: 4,985 files (285.0 MiB), 12 directories, 1 link, 3 of them here already",
-        "Save 4,985 files (285.0 MiB) into /home/me/incoming? [y/N]",
+        "Save 4,985 files (285.0 MiB) into /home/me/incoming? [y/N, l lists all]",
     ]
-    assert terminal.cursor() == (59, len(screen) - 1)
+    assert terminal.cursor() == (72, len(screen) - 1)
 
 
 def test_consent_fits_a_small_terminal(start: Start) -> None:
     terminal = start("consent", "role=receive", columns=40, rows=15)
-    screen = filled(terminal.until(lambda rows: "[y/N]" in "".join(rows)))
+    screen = filled(terminal.until(lambda rows: "lists all]" in "".join(rows)))
     assert screen[0] == "  photos/"
     assert len(screen) <= 15
 

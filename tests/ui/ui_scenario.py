@@ -94,7 +94,7 @@ def answer(reporter: Reporter) -> None:
 def consent(reporter: Reporter) -> None:
     reporter.tell(events.Connected(LAN))
     reporter.tell(TREE)
-    reporter.ask(save_question(TREE))
+    reporter.ask(save_question(TREE, reporter.all_shown))
     stop()
     reporter.entered()
     reporter.tell(progress(0))
