@@ -24,15 +24,11 @@ class Summary:
         """The next entries. taken: the indices, in the whole manifest, of those whose name is taken at the destination."""
         self.existing += len(taken)
         for index, entry in enumerate(entries, self.entries):
-            match entry.kind:
-                case Kind.FILE:
-                    self.files += 1
-                    self.bytes += entry.size or 0
-                    self.streams += entry.size is None
-                case Kind.DIRECTORY:
-                    self.directories += 1
-                case Kind.LINK:
-                    self.links += 1
+            self.files += entry.kind is Kind.FILE
+            self.directories += entry.kind is Kind.DIRECTORY
+            self.links += entry.kind is Kind.LINK
+            self.bytes += entry.size or 0
+            self.streams += entry.size is None
             if len(self._lines) < SHOWN:
                 self._lines.append(shown(entry, index in taken))
         self.entries += len(entries)

@@ -1,0 +1,22 @@
+"""A manifest in numbers."""
+
+from __future__ import annotations
+
+from p2pcopy.events import ManifestLine
+from p2pcopy.transfer.summary import SHOWN, Summary
+from p2pcopy.transfer.wire import Entry, Kind
+
+
+def test_everything_is_counted_and_the_first_lines_are_kept() -> None:
+    summary = Summary("out")
+    summary.add([Entry(Kind.DIRECTORY, "d"), Entry(Kind.LINK, "d/l", target="f"), Entry(Kind.FILE, "d/f", 7)], {2})
+    summary.add([Entry(Kind.FILE, "stream", None)])
+    summary.add([Entry(Kind.FILE, f"d/{number}", 1) for number in range(SHOWN)], {5, 1002})
+    manifest = summary.manifest()
+    assert (manifest.files, manifest.directories, manifest.links) == (2 + SHOWN, 1, 1)
+    assert (manifest.bytes, manifest.streams, manifest.existing) == (7 + SHOWN, 1, 3)
+    assert manifest.destination == "out"
+    assert len(manifest.entries) == SHOWN
+    assert manifest.entries[2] == ManifestLine("d/f", "file", 7, "exists")
+    assert manifest.entries[3] == ManifestLine("stream", "file", None)
+    assert [line.path for line in manifest.entries if line.status == "exists"] == ["d/f", "d/1"]
