@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections import OrderedDict
@@ -258,6 +259,9 @@ class DirectoryStore:
 
         def replace() -> None:
             temporary = part_name(name)
+            with suppress(FileNotFoundError):
+                if stat.S_ISLNK(directory.lstat(temporary).st_mode):
+                    directory.remove(temporary)  # left by a run that was killed here
             directory.make_link(temporary, entry.target, entry.mtime_ns)
             directory.replace(temporary, name)
 

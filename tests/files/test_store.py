@@ -457,6 +457,14 @@ class TestExisting:
             assert outcome.status is status
             assert {name: os.readlink(root / name) for name in os.listdir(root)} == links
 
+    def test_a_link_that_a_killed_run_has_left_is_in_nobodys_way(self, tmp_path: Path) -> None:
+        (tmp_path / "l").symlink_to("old")
+        (tmp_path / ".l.p2pcopy-part").symlink_to("left")
+        with opened(tmp_path, existing=Existing.REPLACE) as store:
+            store.other(0, link("l", "new"))
+            assert store.finish() == [done(0)]
+        assert {name: os.readlink(tmp_path / name) for name in os.listdir(tmp_path)} == {"l": "new"}
+
     def test_a_link_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"old")
         with opened(tmp_path) as store:
