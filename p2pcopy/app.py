@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final, TypeVar
 
 from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
-from p2pcopy.errors import Declined, ExitCode, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import Declined, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -216,7 +217,7 @@ def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
 
     async def deliver(ours: events.Code) -> None:
         if picture is not None and ours.kind == "offer":
-            await asyncio.wrap_future(exchange.in_thread(lambda: qr.write_qr_png(ours.code, picture)))
+            await exchange.threaded(lambda: qr.write_qr_png(ours.code, picture))
         if sink is not None:
             await sink.write(ours.code)
 
@@ -230,7 +231,7 @@ async def _meet(
     if theirs is None:
         return meeting.offer(role, settings.net, desk)
     other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-    seen = await asyncio.wrap_future(exchange.in_thread(lambda: qr.code_in_picture(theirs)))
+    seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
     return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
 
 
@@ -259,7 +260,7 @@ def _asking(yes: bool, existing: Existing, reporter: Reporter, keyboard: _Keyboa
             reporter.list_entries(batch)
             return bool(batch)
 
-        while await asyncio.wrap_future(exchange.in_thread(show)):
+        while await exchange.threaded(show):
             pass
 
     async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
@@ -304,7 +305,9 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
             exit_code = asyncio.run(guarded(lambda stops: story(reporter, stops)))
             reporter.close()
         except P2PCopyError as error:
-            return _failed(reporter, error)
+            exit_code = _failed(reporter, error)
+            if talk.verbose and isinstance(error, InternalError):
+                traceback.print_exception(error)
     return exit_code
 
 
@@ -328,15 +331,7 @@ def _printer(destination: str) -> CodeSink | None:
 
 def _failed(reporter: Reporter, error: P2PCopyError) -> ExitCode:
     try:
-        reporter.tell(
-            events.Failed(
-                error=error.name,
-                message=error.message,
-                hint=error.hint,
-                exit_code=error.exit_code,
-                resumable=error.resumable,
-            )
-        )
+        reporter.tell(events.Failed.of(error))
         reporter.close()
     except P2PCopyError:
         # Nobody reads any more; the exit code still says what happened.

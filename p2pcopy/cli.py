@@ -297,12 +297,7 @@ def main() -> NoReturn:
     except Exception as error:  # a defect: no traceback unless it is wanted
         if {"-v", "--verbose"} & set(sys.argv):
             raise
-        _say(
-            InternalError(
-                f"internal error: {type(error).__name__}: {error}",
-                "This is a defect of p2pcopy. Run it with --verbose for the details, and report them.",
-            )
-        )
+        _say(InternalError.from_defect(error))
         sys.exit(ExitCode.INTERNAL)
     sys.exit(ExitCode.OK)
 
@@ -333,7 +328,7 @@ def _telling(json: bool) -> Iterator[None]:
 
 
 def _say(error: P2PCopyError, *, json: bool = False) -> None:
-    failed = events.Failed(error.name, error.message, error.hint, error.exit_code, error.resumable)
+    failed = events.Failed.of(error)
     if json:
         from p2pcopy.ui.jsonlines import to_json
 

@@ -158,3 +158,13 @@ class Terminated(P2PCopyError):
 
 class InternalError(P2PCopyError):
     """A defect of p2pcopy, or a library that does not behave as the tested ones do."""
+
+    @classmethod
+    def from_defect(cls, error: Exception) -> InternalError:
+        """For an exception that nobody expected; it stays as the cause."""
+        wrapped = cls(
+            f"internal error: {type(error).__name__}: {error}",
+            "This is a defect of p2pcopy. Run it with --verbose for the details, and report them.",
+        )
+        wrapped.__cause__ = error
+        return wrapped

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from p2pcopy.errors import P2PCopyError
+
 
 class PathKind(StrEnum):
     """How the two machines reach each other."""
@@ -166,6 +168,10 @@ class Failed:
     hint: str
     exit_code: int
     resumable: bool
+
+    @classmethod
+    def of(cls, error: P2PCopyError) -> Failed:
+        return cls(error.name, error.message, error.hint, error.exit_code, error.resumable)
 
 
 Event = Code | Waiting | Connecting | Connected | Manifest | Note | Warned | Progress | File | Done | Failed

@@ -38,6 +38,11 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
     return future
 
 
+async def threaded(work: Callable[[], T]) -> T:
+    """What blocking work returns or raises. When the caller is cancelled, it still runs to its end."""
+    return await asyncio.shield(asyncio.wrap_future(in_thread(work)))
+
+
 # Where the other side's code comes from
 
 
@@ -215,7 +220,7 @@ class _DescriptorSink:
 
     async def write(self, code: str) -> None:
         try:
-            await asyncio.shield(asyncio.wrap_future(in_thread(lambda: _write_all(self._descriptor, _line(code)))))
+            await threaded(lambda: _write_all(self._descriptor, _line(code)))
         except OSError as error:
             raise LocalFileError(
                 f"the code cannot be written to {self._name}: {error.strerror}",
@@ -228,7 +233,7 @@ class _FileSink:
         self._path = path
 
     async def write(self, code: str) -> None:
-        await asyncio.shield(asyncio.wrap_future(in_thread(lambda: write_private(self._path, _line(code)))))
+        await threaded(lambda: write_private(self._path, _line(code)))
 
 
 def code_sink(spec: str) -> CodeSink:

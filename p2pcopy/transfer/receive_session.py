@@ -245,7 +245,8 @@ class ReceiveSession(Session):
             clash = self._store.admit(index, entry)
             if clash is not None:
                 clashes.append((index, clash))
-        return _Checked(listed, tuple(clashes), self._store.free_bytes())
+        # Asked once: later, what has come meanwhile would count twice.
+        return _Checked(listed, tuple(clashes), self._store.free_bytes() if listed.first == 0 else None)
 
     def _store_block(self, job: StoreBlock) -> _Done:
         entry = self._log[job.block.entry][0]
@@ -280,8 +281,8 @@ class ReceiveSession(Session):
             case _Checked():
                 self._summary.add(done.listed.entries, {index for index, _ in done.clashes})
                 self._clashes += done.clashes
-                if not self._summary.entries - len(done.listed.entries):
-                    self._free_bytes = done.free_bytes  # later ones would count what has come meanwhile twice
+                if done.listed.first == 0:
+                    self._free_bytes = done.free_bytes
                 self.machine.listed(done.listed.cost, now)
                 if self._consent.at_once:
                     self._accept(self._consent.existing)

@@ -157,7 +157,7 @@ class Session(ABC):
         except P2PCopyError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a defect: both sides are told
-            self._fail(_defect(error))
+            self._fail(InternalError.from_defect(error))
 
     async def _guard(self, work: Coroutine[None, None, None]) -> None:
         try:
@@ -165,7 +165,7 @@ class Session(ABC):
         except P2PCopyError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a defect: both sides are told
-            self._fail(_defect(error))
+            self._fail(InternalError.from_defect(error))
 
     def _fail(self, error: P2PCopyError) -> None:
         self.machine.fail(error)
@@ -173,12 +173,3 @@ class Session(ABC):
             self.perform()
         finally:
             self.end(error)
-
-
-def _defect(error: Exception) -> InternalError:
-    wrapped = InternalError(
-        f"internal error: {type(error).__name__}: {error}",
-        "This is a defect of p2pcopy. Run it with --verbose for the details, and report them.",
-    )
-    wrapped.__cause__ = error
-    return wrapped
