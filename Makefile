@@ -4,12 +4,13 @@ VENV ?= .venv
 WORKERS ?= logical
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+NETWORKS_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover bench clean
+.PHONY: help demo test check lint types cover bench networks clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -17,6 +18,7 @@ help:
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests and check the coverage"
 	@echo "make bench   measure the throughput (BENCH_ARGS=...)"
+	@echo "make networks   connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 
@@ -46,6 +48,9 @@ cover: $(READY)
 
 bench: $(READY)
 	$(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
+
+networks: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m lab.matrix $(NETWORKS_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

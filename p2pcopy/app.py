@@ -7,41 +7,38 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, closing
-from dataclasses import dataclass
 from io import FileIO
-from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
-from p2pcopy.errors import Declined, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.desk import Desk
+from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
-from p2pcopy.meeting import Desk
+from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
 from p2pcopy.net.peer import Peer, PeerChannel
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
+from p2pcopy.serving import serve
 from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
-from p2pcopy.signaling.exchange import Lines, LineSource
+from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
-from p2pcopy.transfer.receive_session import Ask, Consent, Listing, ReceiveSession
+from p2pcopy.transfer.receive_session import Consent, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
-from p2pcopy.ui.question import existing_question, parse_existing, parse_save, save_question
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _PRINTED: Final = ("-", "stderr")
 _LIMITS: Final = TransferLimits()
-_LIST_BATCH: Final = 512
-_Answer = TypeVar("_Answer")
 _Meeting = AbstractAsyncContextManager[tuple[Peer, PeerChannel]]
 
 
@@ -57,24 +54,35 @@ def run_receive(settings: ReceiveSettings) -> ExitCode:
 
 
 async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> ExitCode:
-    """Sources, meeting, transfer, result. Raises P2PCopyError."""
+    """One receiver, or one after the other with --keep-open. Raises P2PCopyError."""
+    keyboard = find_keyboard(busy="-" in settings.paths)
+    if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
+        raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
+    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+
+    async def once() -> ExitCode:
+        return await _send_once(settings, reporter, stops, desk, keyboard.lines)
+
+    return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
+
+
+async def _send_once(
+    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, lines: Lines | None
+) -> ExitCode:
+    """Sources, meeting, transfer, result."""
     sources = tree.prepare(
         settings.paths,
         stdin_name=settings.name,
         excludes=settings.excludes,
         follow_symlinks=settings.follow_symlinks,
     )
-    keyboard = _keyboard(busy=sources.uses_stdin)
-    if sources.uses_stdin and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
-        raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
-    desk = _desk(settings.talk, reporter, keyboard)
     # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
     stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
     with (
         closing(EntryLog()) as log,
         closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
     ):
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines) as (peer, channel):
+        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -85,6 +93,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
                 software=_SOFTWARE,
                 settled=reporter.settled,
             )
+            peer.on_path = session.report
             with stops.session(session):
                 await session.run()
             stops.finished = True
@@ -95,10 +104,10 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
     to_stdout = settings.output == "-"
     piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
-    keyboard = _keyboard(busy=piped is not None)
+    keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
-    desk = _desk(settings.talk, reporter, keyboard)
+    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
     with closing(_open_store(settings.output)) as store, closing(EntryLog()) as log:
         async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
             peer,
@@ -112,11 +121,12 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 log=log,
                 store=store,
                 consent=Consent(given, existing, settings.max_bytes),
-                ask=_asking(settings.yes, existing, reporter, keyboard),
+                ask=asking_consent(settings.yes, existing, reporter, keyboard),
                 destination=_shown(settings.output),
                 software=_SOFTWARE,
                 settled=reporter.settled,
             )
+            peer.on_path = session.report
             with stops.session(session):
                 await session.run()
             stops.finished = True
@@ -155,47 +165,7 @@ def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSessio
     return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
 
 
-@dataclass(frozen=True)
-class _Keyboard:
-    """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer."""
-
-    lines: Lines | None
-    person: Lines | None
-
-    def typed(self, reporter: Reporter) -> LineSource | None:
-        """The lines; the display is told when a person has typed one."""
-        return self.lines if self.person is None else _Typed(self.person, reporter)
-
-
-class _Typed:
-    def __init__(self, lines: Lines, reporter: Reporter) -> None:
-        self._lines = lines
-        self._reporter = reporter
-
-    async def next_line(self) -> str | None:
-        line = await self._lines.next_line()
-        if line is not None:
-            self._reporter.entered()
-        return line
-
-
-def _keyboard(*, busy: bool) -> _Keyboard:
-    """Standard input; while that is busy with something else, the terminal itself if there is one."""
-    if not busy:
-        lines = Lines()
-        return _Keyboard(lines, lines if sys.stdin.isatty() else None)
-    terminal = _open_terminal() if sys.stderr.isatty() else None
-    return _Keyboard(terminal, terminal)
-
-
-def _open_terminal() -> Lines | None:
-    try:
-        return Lines(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC), name="the terminal")
-    except (OSError, AttributeError):
-        return None
-
-
-def _desk(talk: Talk, reporter: Reporter, keyboard: _Keyboard) -> Desk:
+def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
     answers = None if keyboard.lines is None else keyboard.typed(reporter)
     if talk.answer is not None:
         answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
@@ -207,6 +177,7 @@ def _desk(talk: Talk, reporter: Reporter, keyboard: _Keyboard) -> Desk:
         answers=answers,
         patient=person and sys.stdout.isatty() and not talk.json,
         waiting_s=1.0 if live else 30.0,
+        confirm=asking_confirmation(reporter, keyboard) if confirm else None,
     )
 
 
@@ -233,54 +204,6 @@ async def _meet(
     other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
     seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
     return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
-
-
-def _asking(yes: bool, existing: Existing, reporter: Reporter, keyboard: _Keyboard) -> Ask:
-    async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
-        if not yes and not await _save(manifest, entries):
-            raise Declined("the offer was not accepted")
-        if not manifest.existing or existing is not Existing.ASK:
-            return existing
-        choice = await _reply(existing_question(manifest.existing), parse_existing)
-        if not isinstance(choice, Existing):
-            raise Declined("the offer was not accepted, as files exist already")
-        return choice
-
-    async def _save(manifest: events.Manifest, entries: Listing) -> bool:
-        question = save_question(manifest, reporter.all_shown)
-        while (answer := await _reply(question, parse_save)) == "list":
-            await _list(entries())
-        return answer is True
-
-    async def _list(entries: Iterator[events.ManifestLine]) -> None:
-        """In a thread: a terminal may be stopped while somebody reads."""
-
-        def show() -> bool:
-            batch = list(islice(entries, _LIST_BATCH))
-            reporter.list_entries(batch)
-            return bool(batch)
-
-        while await exchange.threaded(show):
-            pass
-
-    async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
-        """The answer that makes sense; None at the end of input."""
-        typed = keyboard.typed(reporter)
-        if keyboard.person is None or typed is None:
-            raise Declined(
-                "nobody is there to accept the offer: there is no terminal",
-                "Add --yes to accept whatever the sender offers.",
-            )
-        while True:
-            reporter.ask(question)
-            line = await typed.next_line()
-            if line is None:
-                return None
-            answer = parse(line)
-            if answer is not None:
-                return answer
-
-    return ask
 
 
 def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from p2pcopy.errors import ConnectionLost
+
 
 class Sink(Protocol):
     """Takes what arrives. Called from the event loop; must not block."""
@@ -22,6 +24,14 @@ class Channel(Protocol):
     @property
     def message_size(self) -> int:
         """The size of a data message that the path likes best, in bytes, at most 262144."""
+
+    @property
+    def stalled(self) -> bool:
+        """No sign of life of the peer on any path. Nothing arrives then, and what is sent waits until a path is back."""
+
+    @property
+    def failure(self) -> ConnectionLost | None:
+        """Why the connection is over, where that is known."""
 
     def attach(self, sink: Sink) -> None:
         """From now on sink gets what arrives, first what came before."""

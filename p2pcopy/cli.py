@@ -12,16 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from p2pcopy import __version__, configfile, events, settings
-from p2pcopy.config import (
-    Compress,
-    Existing,
-    ReceiveSettings,
-    Relay,
-    SendSettings,
-    layered,
-    parse_size,
-)
+from p2pcopy.config import Compress, Existing, ReceiveSettings, SendSettings, layered, parse_size
 from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.options import Meeting, Network, Talking, grouped
 
 
 class _Command(TyperCommand):
@@ -58,84 +51,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_NETWORK = "Network"
-_CODES = "Codes"
-_OUTPUT = "Output"
-
-Stun = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--stun", metavar="URL", help="STUN server, such as stun:host:3478. Repeatable.", rich_help_panel=_NETWORK
-    ),
-]
-NoStun = Annotated[bool, typer.Option("--no-stun", help="Ask no STUN server.", rich_help_panel=_NETWORK)]
-Turn = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--turn",
-        metavar="URL",
-        help="TURN server, such as turn:host:3478 or turns:host?transport=tcp. Repeatable.",
-        rich_help_panel=_NETWORK,
-    ),
-]
-TurnUser = Annotated[
-    str | None,
-    typer.Option("--turn-user", metavar="NAME", help="User name for the TURN servers.", rich_help_panel=_NETWORK),
-]
-TurnPasswordFile = Annotated[
-    str | None,
-    typer.Option(
-        "--turn-password-file",
-        metavar="FILE",
-        help="File with the password for the TURN servers; P2PCOPY_TURN_PASSWORD works too.",
-        rich_help_panel=_NETWORK,
-    ),
-]
-RelayOption = Annotated[
-    Relay | None,
-    typer.Option("--relay", help="May a TURN relay carry the transfer? (default: auto)", rich_help_panel=_NETWORK),
-]
-Wait = Annotated[
-    str | None,
-    typer.Option(
-        "--wait", metavar="DURATION", help="How long the code is good for. (default: 1h)", rich_help_panel=_NETWORK
-    ),
-]
-AnswerFrom = Annotated[
-    str | None,
-    typer.Option(
-        "--answer",
-        metavar="SRC",
-        help="Where the other side's answer code comes from: -, @FILE or fd:N. (default: -)",
-        rich_help_panel=_CODES,
-    ),
-]
-AnswerTo = Annotated[
-    str | None,
-    typer.Option(
-        "--answer-to",
-        metavar="DEST",
-        help="Where our code goes: -, stderr, @FILE or fd:N. (default: -)",
-        rich_help_panel=_CODES,
-    ),
-]
-Qr = Annotated[
-    bool | None,
-    typer.Option("--qr/--no-qr", help="Draw codes as QR codes. (default: where they fit)", rich_help_panel=_CODES),
-]
-QrFile = Annotated[
-    str | None,
-    typer.Option("--qr-file", metavar="PNG", help="Write the code as a QR picture, too.", rich_help_panel=_CODES),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Tell everything as JSON lines on standard output.", rich_help_panel=_OUTPUT)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=_OUTPUT)]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.", rich_help_panel=_OUTPUT)]
-
 
 @app.command(cls=_Command, no_args_is_help=True)
+@grouped
 def send(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
     to: Annotated[
@@ -144,9 +62,15 @@ def send(
             "--to",
             metavar="CODE",
             help="The code of a receiver that started (or -, @FILE, a picture).",
-            rich_help_panel=_CODES,
+            rich_help_panel="Codes",
         ),
     ] = None,
+    keep_open: Annotated[
+        bool,
+        typer.Option(
+            "--keep-open", help="Go on with a fresh code for the next receiver, until Ctrl-C.", rich_help_panel="Codes"
+        ),
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. (default: stdin)")
     ] = None,
@@ -158,37 +82,33 @@ def send(
         bool, typer.Option("--follow-symlinks", help="Send what symbolic links lead to, not the links.")
     ] = False,
     compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? (default: auto)")] = None,
-    stun: Stun = None,
-    no_stun: NoStun = False,
-    turn: Turn = None,
-    turn_user: TurnUser = None,
-    turn_password_file: TurnPasswordFile = None,
-    relay: RelayOption = None,
-    wait: Wait = None,
-    answer: AnswerFrom = None,
-    answer_to: AnswerTo = None,
-    qr: Qr = None,
-    qr_file: QrFile = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_progress: NoProgress = False,
+    *,
+    network: Network,
+    meeting: Meeting,
+    talking: Talking,
 ) -> None:
     """Send files and directories.
 
     Prints a code; the other side runs "p2pcopy receive CODE". If that shows an answer code, paste it here.
     """
-    with _telling(json):
+    with _telling(talking.json):
+        if keep_open and to is not None:
+            raise UsageError(
+                "--keep-open needs codes of our own, and --to brings the other side's", "Drop one of them."
+            )
+        if keep_open and "-" in paths:
+            raise UsageError("standard input can be sent only once, so not with --keep-open", "Name files instead.")
         table = configfile.load()
         chosen = SendSettings(
-            net=settings.net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
-            talk=settings.talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+            net=settings.net(table, network, meeting, offering=to is None),
+            talk=settings.talk(talking),
             paths=tuple(paths),
             name=name,
             excludes=tuple(exclude or ()),
             follow_symlinks=follow_symlinks,
             compress=Compress(layered(compress, {}, "", table, "compress", Compress.AUTO)),
             to=to,
+            keep_open=keep_open,
         )
         from p2pcopy.app import run_send
 
@@ -196,6 +116,7 @@ def send(
 
 
 @app.command(cls=_Command)
+@grouped
 def receive(
     code: Annotated[
         str | None,
@@ -219,34 +140,23 @@ def receive(
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="SIZE", help="Decline offers larger than this, such as 2G.")
     ] = None,
-    stun: Stun = None,
-    no_stun: NoStun = False,
-    turn: Turn = None,
-    turn_user: TurnUser = None,
-    turn_password_file: TurnPasswordFile = None,
-    relay: RelayOption = None,
-    wait: Wait = None,
-    answer: AnswerFrom = None,
-    answer_to: AnswerTo = None,
-    qr: Qr = None,
-    qr_file: QrFile = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_progress: NoProgress = False,
+    *,
+    network: Network,
+    meeting: Meeting,
+    talking: Talking,
 ) -> None:
     """Receive files.
 
     With the sender's CODE, or without one: then a code is printed and the sender runs "p2pcopy send --to CODE PATH...".
     """
-    with _telling(json):
-        if output == "-" and json:
+    with _telling(talking.json):
+        if output == "-" and talking.json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
         table = configfile.load()
         policy = layered(existing, {}, "", table, "existing", None)
         chosen = ReceiveSettings(
-            net=settings.net(table, stun, no_stun, turn, turn_user, turn_password_file, relay, wait),
-            talk=settings.talk(answer, answer_to, qr, qr_file, json, quiet, verbose, no_progress),
+            net=settings.net(table, network, meeting, offering=code is None),
+            talk=settings.talk(talking),
             code=code,
             output=os.path.expanduser(layered(output, {}, "", table, "output", ".")),
             yes=yes,
@@ -256,6 +166,24 @@ def receive(
         from p2pcopy.app import run_receive
 
         raise typer.Exit(run_receive(chosen))
+
+
+@app.command(cls=_Command)
+@grouped
+def doctor(
+    network: Network,
+    json: Annotated[bool, typer.Option("--json", help="Tell everything as one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Find out what this network allows, and what to do about it.
+
+    Ends with exit code 0 when connections are possible.
+    """
+    with _telling(json):
+        chosen = settings.net(configfile.load(), network, Meeting(), offering=False)
+        from p2pcopy.doctor import run_doctor
+
+        raise typer.Exit(run_doctor(chosen, json=json, verbose=verbose))
 
 
 @app.command(name="code", cls=_Command, no_args_is_help=True)

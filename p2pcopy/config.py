@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -42,15 +42,29 @@ class Compress(StrEnum):
 # Two independent operators, both open to the public and answering over UDP on the standard ports.
 DEFAULT_STUN: Final = ("stun:stun.l.google.com:19302", "stun:stun.cloudflare.com:3478")
 DEFAULT_WAIT_S: Final = 3600.0
+DEFAULT_STALL_LIMIT_S: Final = 600.0
+
+
+class Family(StrEnum):
+    """Which addresses may be used."""
+
+    ANY = "any"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
 
 
 @dataclass(frozen=True)
 class IceServer:
-    """A STUN or TURN server. url is a URI as in RFC 7064 and RFC 7065; the credential is for TURN only."""
+    """A STUN or TURN server. url is a URI as in RFC 7064 and RFC 7065; the credential is for TURN only.
+
+    secret: shared with the TURN server; then a credential that ends with the session is made of it for each allocation, and
+    username is the name that goes into that, "" for none.
+    """
 
     url: str
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
 
     @property
     def is_turn(self) -> bool:
@@ -59,12 +73,24 @@ class IceServer:
 
 @dataclass(frozen=True)
 class NetSettings:
-    """How this side looks for a path to the other."""
+    """How this side looks for a path to the other.
+
+    interfaces: names of those that may be used, none: all; turn_insecure: certificates of TURN servers are not
+    verified; share_relay: TURN servers travel in our offer, None: those whose credential ends by itself; stall_limit_s: for
+    how long a broken path may come back; two_way: both codes carry pins; confirm: people compare the verification number.
+    """
 
     stun: tuple[IceServer, ...] = tuple(IceServer(url) for url in DEFAULT_STUN)
     turn: tuple[IceServer, ...] = ()
     relay: Relay = Relay.AUTO
     wait_s: float = DEFAULT_WAIT_S
+    stall_limit_s: float = DEFAULT_STALL_LIMIT_S
+    interfaces: tuple[str, ...] = ()
+    family: Family = Family.ANY
+    turn_insecure: bool = False
+    share_relay: bool | None = None
+    two_way: bool = False
+    confirm: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,8 +174,8 @@ def _bad_duration(text: str) -> UsageError:
 def layered(
     flag: Any, environment: Mapping[str, str], variable: str, table: Mapping[str, Any], key: str, default: Any
 ) -> Any:
-    """One setting by precedence: flag, environment variable, config file, default. What is empty was not given."""
-    if flag:
+    """One setting by precedence: flag, environment variable, config file, default. What is empty was not given; False was."""
+    if flag or flag is False:
         return flag
     if variable and environment.get(variable):
         return environment[variable]
@@ -184,6 +210,7 @@ class SendSettings:
     follow_symlinks: bool = False
     compress: Compress = Compress.AUTO
     to: str | None = None
+    keep_open: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,36 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from p2pcopy.config import Compress, Existing, Family, Relay
 from p2pcopy.errors import UsageError
 
 _TEXT: Final = (str,)
-_URLS: Final = (str, list)
+_LIST: Final = (str, list)
+_SWITCH: Final = (bool,)
 KEYS: Final[dict[str, tuple[type, ...]]] = {
-    "stun": _URLS,
-    "turn": _URLS,
+    "stun": _LIST,
+    "interface": _LIST,
+    "family": _TEXT,
+    "stall_limit": _TEXT,
+    "turn": _LIST,
     "turn_user": _TEXT,
     "turn_password_file": _TEXT,
+    "turn_secret_file": _TEXT,
+    "turn_insecure": _SWITCH,
     "relay": _TEXT,
+    "share_relay": _SWITCH,
     "wait": _TEXT,
+    "two_way": _SWITCH,
+    "confirm": _SWITCH,
     "compress": _TEXT,
     "existing": _TEXT,
     "output": _TEXT,
 }
-_CHOICES: Final = {
-    "relay": ("auto", "only", "never"),
-    "compress": ("auto", "never", "always"),
-    "existing": ("ask", "refuse", "skip", "rename", "replace"),
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "family": tuple(Family),
+    "relay": tuple(Relay),
+    "compress": tuple(Compress),
+    "existing": tuple(Existing),
 }
 
 
@@ -64,6 +75,8 @@ def _check(path: Path, key: str, value: Any) -> None:
             f"{key!r} in {str(path)!r} is not a setting",
             f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(KEYS)}.",
         )
+    if KEYS[key] == _SWITCH and not isinstance(value, bool):
+        raise UsageError(f"{key!r} in {str(path)!r} has to be true or false", "Write it without quotes.")
     if not isinstance(value, KEYS[key]) or (
         isinstance(value, list) and not all(isinstance(item, str) for item in value)
     ):

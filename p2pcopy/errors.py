@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from p2pcopy.events import Tried
 
 
 class ExitCode(IntEnum):
@@ -28,6 +32,7 @@ class P2PCopyError(Exception):
 
     message: what happened, as a sentence without a final full stop.
     hint: what to do next, as a sentence; empty when there is nothing to say.
+    is_theirs: it happened on the other side, which has told it.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
@@ -38,6 +43,7 @@ class P2PCopyError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.is_theirs = False
 
 
 class UsageError(P2PCopyError):
@@ -98,11 +104,25 @@ class CodeExpired(CodeError):
     name = "code-expired"
 
 
+class CodeUsed(CodeError):
+    """Somebody else has connected with the code, or it was taken back."""
+
+    name = "code-used"
+
+
 class NoConnection(P2PCopyError):
-    """The two sides did not find a path to each other in time."""
+    """The two sides did not find a path to each other in time. tried: what was tried, and what answered."""
 
     exit_code = ExitCode.CONNECT
     name = "no-connection"
+
+    def __init__(self, message: str, hint: str = "", tried: Sequence[Tried] = ()) -> None:
+        super().__init__(message, hint)
+        self.tried = tuple(tried)
+
+
+class NobodyCame(NoConnection):
+    """The time for waiting is over."""
 
 
 class ConnectionLost(P2PCopyError):

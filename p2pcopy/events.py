@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from p2pcopy.errors import P2PCopyError
+from p2pcopy.errors import NoConnection, P2PCopyError
 
 
 class PathKind(StrEnum):
@@ -72,6 +72,51 @@ class Connecting:
 class Connected:
     event: ClassVar[str] = "connected"
     path: Path
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What both people compare before anything is sent. asked: of this side's user; else the other side's user compares."""
+
+    event: ClassVar[str] = "verification"
+    number: str
+    asked: bool
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """No sign of life of the other side on any path. The transfer goes on when one is found, or ends with exit code 6."""
+
+    event: ClassVar[str] = "stalled"
+    silent_s: float
+    left_s: float
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The end of a stall. gap_s: for how long nothing was heard."""
+
+    event: ClassVar[str] = "back"
+    gap_s: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class PathChanged:
+    """The transfer goes another way now, without a stall in between: from a relay to a direct path, say."""
+
+    event: ClassVar[str] = "path"
+    path: Path
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One thing that was tried to get a connection. kind: stun, turn, own (an address of ours), peer (an address of theirs)."""
+
+    kind: str
+    what: str
+    outcome: str
+    ok: bool
 
 
 @dataclass(frozen=True)
@@ -168,10 +213,47 @@ class Failed:
     hint: str
     exit_code: int
     resumable: bool
+    tried: tuple[Tried, ...] = ()
 
     @classmethod
     def of(cls, error: P2PCopyError) -> Failed:
-        return cls(error.name, error.message, error.hint, error.exit_code, error.resumable)
+        tried = error.tried if isinstance(error, NoConnection) else ()
+        return cls(error.name, error.message, error.hint, error.exit_code, error.resumable, tried)
 
 
-Event = Code | Waiting | Connecting | Connected | Manifest | Note | Warned | Progress | File | Done | Failed
+@dataclass(frozen=True)
+class Serving:
+    """With --keep-open: what follows is about the receiver of this number, counted from 1."""
+
+    event: ClassVar[str] = "receiver"
+    number: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """The end with --keep-open. receivers_served: those that have everything; receivers_failed: the others that came."""
+
+    event: ClassVar[str] = "served"
+    receivers_served: int
+    receivers_failed: int
+
+
+Event = (
+    Code
+    | Waiting
+    | Connecting
+    | Connected
+    | Verification
+    | Stalled
+    | Recovered
+    | PathChanged
+    | Manifest
+    | Note
+    | Warned
+    | Progress
+    | File
+    | Done
+    | Failed
+    | Serving
+    | Served
+)

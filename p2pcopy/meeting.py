@@ -7,54 +7,55 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 from p2pcopy import events
-from p2pcopy.config import NetSettings, Relay
-from p2pcopy.errors import CodeError, NoConnection
+from p2pcopy.config import NetSettings
+from p2pcopy.desk import Countdown, Desk, News, ShownCode, first
+from p2pcopy.errors import CodeError, NobodyCame, NoConnection
+from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
+from p2pcopy.net.trial import ServerReport
 from p2pcopy.signaling import code
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.exchange import LineSource, parsed_code
+from p2pcopy.signaling.lent import lent_servers, shared_servers
 
 _ANSWER_AFTER_S: Final = 5.0
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where codes come from and go to, and how the user is told.
-
-    tell: also shows our codes where they go to a terminal or a pipe. deliver: takes our codes elsewhere. answers: None when
-    no code can come in. patient: a person reads along, so our answer is shown only if the connection does not come up by
-    itself, and a mistyped code may be entered again. waiting_s: seconds between two Waiting events.
-    """
-
-    tell: Callable[[events.Event], None]
-    deliver: Callable[[events.Code], Awaitable[None]]
-    answers: LineSource | None
-    patient: bool
-    waiting_s: float
+_REFUSALS_S: Final = 3.0
+_LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
 
 
 @asynccontextmanager
 async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[tuple[Peer, PeerChannel]]:
-    """Make an offer, show its code, and wait for the other side. Raises NoConnection after settings.wait_s."""
+    """Make an offer, show its code, and wait for the other side. Raises NobodyCame after settings.wait_s."""
     secret = secrets.token_bytes(code.SECRET_SIZE)
-    async with _closing(Peer(settings, secret, offering=True)) as peer:
+    async with _closing(Peer(settings, secret, offering=True, two_way=settings.two_way)) as peer:
         candidates = await _gather(peer, settings, desk)
-        expires = code.expiry_minute(time.time() + settings.wait_s)
-        text = code.to_text(code.encode_offer(Offer(secret, peer.pin, starter, expires, candidates)))
-        await _hand_out(desk, events.Code("offer", text, settings.wait_s))
-        wait = _Wait(desk, settings.wait_s)
-        channel = await _first(
-            peer.connect(),
-            _take_answers(peer, desk, wait, secret, text),
-            wait.count_down(),
-            limit_s=settings.wait_s,
-            relay=settings.relay,
+        now_s = time.time()
+        expires = code.expiry_minute(now_s + settings.wait_s)
+        sharing = _working_servers(peer, settings)
+        _warn_of_shared_passwords(sharing, desk)
+        relays = lent_servers(sharing, expires_minute=expires, now_s=now_s)
+
+        def make(present: tuple[Candidate, ...]) -> str:
+            parts = Offer(secret, peer.pin, starter, expires, present, relays, settings.two_way)
+            return code.to_text(code.encode_offer(parts))
+
+        countdown = Countdown(desk, settings.wait_s)
+        shown = ShownCode("offer", make, candidates, desk, countdown)
+        peer.on_candidates = shown.candidates_changed
+        await shown.show()
+        channel = await _connection(
+            peer,
+            settings,
+            countdown,
+            _take_answers(peer, desk, countdown, secret, shown),
+            shown.renew(),
+            offering=True,
         )
-        desk.tell(events.Connected(peer.path()))
+        await _settle(peer, desk)
         yield peer, channel
 
 
@@ -62,26 +63,43 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
 async def answer(
     source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk
 ) -> AsyncIterator[tuple[Peer, PeerChannel]]:
-    """Connect to the side whose offer comes from source. Raises CodeError for a bad code, NoConnection after settings.wait_s."""
+    """Connect to the side whose offer comes from source.
+
+    Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s.
+    """
     theirs = await parsed_code(source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting))
     if theirs is None:
         raise CodeError(
             "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
         )
-    async with _closing(Peer(settings, theirs.secret, offering=False, remote_pin=theirs.pin)) as peer:
+    if settings.two_way and not theirs.two_way:
+        raise CodeError(
+            "the code was made without --two-way", "Let the other side add --two-way, or leave it out on this side."
+        )
+    pin, two_way = theirs.pin, theirs.two_way
+    async with _closing(Peer(settings, theirs.secret, offering=False, remote_pin=pin, two_way=two_way)) as peer:
+        peer.add_servers(relay.to_ice_server() for relay in theirs.relays)
         peer.add_remote(theirs.candidates)
         candidates = await _gather(peer, settings, desk)
-        ours = code.to_text(code.encode_answer(Answer(candidates), theirs.secret))
         desk.tell(events.Connecting(len(theirs.candidates)))
-        wait_s = min(settings.wait_s, max(60.0, code.seconds_left(theirs.expires_minute, time.time())))
-        channel = await _first(
-            peer.connect(),
-            _show_answer(desk, ours, wait_s),
-            _Wait(desk, wait_s).count_down(),
-            limit_s=wait_s,
-            relay=settings.relay,
+
+        def make(present: tuple[Candidate, ...]) -> str:
+            return code.to_text(code.encode_answer(Answer(present, peer.pin if two_way else b""), theirs.secret))
+
+        left_s = code.seconds_left(theirs.expires_minute, time.time())
+        countdown = Countdown(desk, min(settings.wait_s, max(_LEAST_WAIT_S, left_s)))
+        shown = ShownCode("answer", make, candidates, desk, countdown)
+        peer.on_candidates = shown.candidates_changed
+        channel = await _connection(
+            peer,
+            settings,
+            countdown,
+            _show_answer(shown, at_once=two_way or not desk.patient),
+            shown.renew(),
+            _notice_refusals(peer, desk),
+            offering=False,
         )
-        desk.tell(events.Connected(peer.path()))
+        await _settle(peer, desk)
         yield peer, channel
 
 
@@ -93,26 +111,49 @@ async def _closing(peer: Peer) -> AsyncIterator[Peer]:
         await peer.close()
 
 
+# Before the code
+
+
 async def _gather(peer: Peer, settings: NetSettings, desk: Desk) -> tuple[Candidate, ...]:
-    candidates = await peer.gather()
+    if settings.turn_insecure:
+        desk.tell(
+            events.Warned(
+                "certificates of TURN servers are not verified (--turn-insecure): somebody in the network may take their place"
+            )
+        )
+    try:
+        candidates = await peer.gather()
+    except NoConnection as error:
+        _check_credentials(peer, settings)
+        error.tried = diagnosis.tried(peer.trial())
+        raise
+    _check_credentials(peer, settings)
     for warning in _server_warnings(peer, settings):
         desk.tell(events.Warned(warning))
-    if settings.relay is Relay.ONLY and not candidates:
-        raise NoConnection(
-            "only a relay may be used, and there is none",
-            "Name a TURN server with --turn, or allow others with --relay auto.",
-        )
-    if not candidates:
-        raise NoConnection("this machine has no network address to be reached at", "Connect it to a network.")
     return candidates
+
+
+def _check_credentials(peer: Peer, settings: NetSettings) -> None:
+    """A credential of ours that is not accepted ends the run, unless there is another relay of ours. Raises NoConnection."""
+    reports = _reports(peer)
+    ours = [reports[server.url] for server in settings.turn if server.url in reports]
+    refused = [report for report in ours if report.refused_credential]
+    if refused and not any(report.ok for report in ours):
+        raise NoConnection(
+            f"the TURN server {refused[0].url} does not accept the credential: {refused[0].reason}",
+            "Check the user name, and the password or the shared secret; with a secret, the clock of this machine as well.",
+            diagnosis.tried(peer.trial()),
+        )
 
 
 def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
     """A TURN server that fails was asked for; of STUN servers it is enough that one answers."""
-    failed = {report.url: report.reason for report in peer.server_reports if not report.ok}
+    failed = {url: report.reason for url, report in _reports(peer).items() if not report.ok}
+    ours = {server.url for server in (*settings.stun, *settings.turn)}
     warnings = [
         f"{server.url} cannot be used: {failed[server.url]}" for server in settings.turn if server.url in failed
     ]
+    warnings += [f"{url}, from the code, cannot be used: {failed[url]}" for url in failed if url not in ours]
     if settings.stun and all(server.url in failed for server in settings.stun):
         reason = failed[settings.stun[0].url]
         warnings.append(
@@ -121,76 +162,115 @@ def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
     return warnings
 
 
-async def _first(
-    connecting: Coroutine[Any, Any, PeerChannel], *beside: Coroutine[Any, Any, None], limit_s: float, relay: Relay
+def _reports(peer: Peer) -> dict[str, ServerReport]:
+    return {report.url: report for report in peer.server_reports}
+
+
+def _working_servers(peer: Peer, settings: NetSettings) -> NetSettings:
+    """Settings without the TURN servers that do not work."""
+    reports = _reports(peer)
+    return replace(settings, turn=tuple(each for each in settings.turn if each.url in reports and reports[each.url].ok))
+
+
+def _warn_of_shared_passwords(settings: NetSettings, desk: Desk) -> None:
+    for server in shared_servers(settings):
+        if not server.secret:
+            desk.tell(
+                events.Warned(
+                    f"the password for {server.url} is in the code: who sees it can use that server until the password changes"
+                )
+            )
+
+
+# While the code is out
+
+
+async def _connection(
+    peer: Peer, settings: NetSettings, countdown: Countdown, *beside: Coroutine[Any, Any, None], offering: bool
 ) -> PeerChannel:
-    """The connection, while the others run beside it; a failure of any of them ends the wait."""
-    connect = asyncio.create_task(connecting)
-    tasks: set[asyncio.Task[Any]] = {connect, *(asyncio.create_task(work) for work in beside)}
+    """The connection, while the rest runs beside it. Raises NobodyCame with the most likely reason when the time is over."""
+    limit_s = countdown.left_s
     try:
         async with asyncio.timeout(limit_s):
-            while not connect.done():
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done - {connect}:
-                    tasks.discard(task)
-                    task.result()
-        return connect.result()
+            return await first(peer.connect(), countdown.run(), *beside)
     except TimeoutError:
-        raise _nobody_came(limit_s, relay) from None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        trial = peer.trial()
+        finding = diagnosis.explain(trial, settings, offering=offering)
+        message = f"no connection came about within {limit_s:.0f} s: {finding.reason}"
+        raise NobodyCame(message, finding.remedy, diagnosis.tried(trial)) from None
 
 
-def _nobody_came(limit_s: float, relay: Relay) -> NoConnection:
-    hint = "Start both sides again with a fresh code, and pass the answer code back if one is shown."
-    if relay is Relay.AUTO:
-        hint += " If that fails too, both networks are closed: name a TURN server with --turn."
-    return NoConnection(f"no connection came about within {limit_s:.0f} s", hint)
-
-
-class _Wait:
-    """Tells every desk.waiting_s seconds what is waited for, and how long still. answers: whether a code may come in."""
-
-    def __init__(self, desk: Desk, limit_s: float) -> None:
-        self.answers = False
-        self._desk = desk
-        self._limit_s = limit_s
-
-    async def count_down(self) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._limit_s
-        while True:
-            await asyncio.sleep(self._desk.waiting_s)
-            what = "for_answer" if self.answers else "for_peer"
-            self._desk.tell(events.Waiting(what, max(0.0, end - loop.time())))
-
-
-async def _take_answers(peer: Peer, desk: Desk, wait: _Wait, secret: bytes, own: str) -> None:
+async def _take_answers(peer: Peer, desk: Desk, countdown: Countdown, secret: bytes, shown: ShownCode) -> None:
     """Answer codes from the other side, as many as come. A person may mistype one; a script may not."""
     while desk.answers is not None:
-        wait.answers = True
+        countdown.answers = True
         try:
-            theirs = await parsed_code(desk.answers, lambda text: code.parse_answer(text, secret, own))
+            theirs = await parsed_code(desk.answers, lambda text: _parse_answer(text, secret, shown.text))
         except CodeError as error:
             if not desk.patient:
                 raise
             desk.tell(events.Warned(f"{error.message}. {error.hint}"))
             continue
         if theirs is None:
-            wait.answers = False
+            countdown.answers = False
             return
+        if theirs.pin:
+            peer.expect(theirs.pin)
         peer.add_remote(theirs.candidates)
         desk.tell(events.Connecting(len(theirs.candidates)))
 
 
-async def _show_answer(desk: Desk, text: str, wait_s: float) -> None:
-    if desk.patient:
+def _parse_answer(text: str, secret: bytes, own: str) -> Answer:
+    """The answer to any code of ours with this secret; own: the one shown last. Raises CodeError."""
+    parsed = code.parse_any(text)
+    is_ours = isinstance(parsed, Offer) and parsed.secret == secret
+    return code.parse_answer(text, secret, text if is_ours else own)
+
+
+async def _show_answer(shown: ShownCode, *, at_once: bool) -> None:
+    if not at_once:
         await asyncio.sleep(_ANSWER_AFTER_S)
-    await _hand_out(desk, events.Code("answer", text, wait_s))
+    await shown.show()
 
 
-async def _hand_out(desk: Desk, ours: events.Code) -> None:
-    desk.tell(ours)
-    await desk.deliver(ours)
+async def _notice_refusals(peer: Peer, desk: Desk) -> None:
+    """Say it once when nobody listens at the addresses in the code."""
+    while True:
+        await asyncio.sleep(_REFUSALS_S)
+        if diagnosis.all_refuse(peer.trial()):
+            desk.tell(
+                events.Warned(
+                    "the other side's machine says that nobody listens there: is p2pcopy still running there?"
+                )
+            )
+            return
+
+
+# When it is used
+
+
+async def _settle(peer: Peer, desk: Desk) -> None:
+    """Both sides say that they go on, after their users have compared the verification number if one of them wants it."""
+    desk.tell(events.Connected(peer.path()))
+    news = News(desk.tell)
+    peer.on_candidates = lambda _: None
+    peer.on_path = news.put
+
+    def on_confirming(number: str) -> None:
+        if desk.confirm is None:
+            news.put(events.Verification(number, asked=False))
+
+    await first(peer.settle(_asking(desk), on_confirming), news.run())
+    news.tell_rest()
+
+
+def _asking(desk: Desk) -> Callable[[str], Awaitable[None]] | None:
+    confirm = desk.confirm
+    if confirm is None:
+        return None
+
+    async def ask(number: str) -> None:
+        desk.tell(events.Verification(number, asked=True))
+        await confirm(number)
+
+    return ask

@@ -4,75 +4,165 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from p2pcopy.config import DEFAULT_STUN, IceServer, NetSettings, Relay, Talk, layered, parse_duration
+from p2pcopy.config import (
+    DEFAULT_STALL_LIMIT_S,
+    DEFAULT_STUN,
+    DEFAULT_WAIT_S,
+    Family,
+    IceServer,
+    NetSettings,
+    Relay,
+    Talk,
+    layered,
+    parse_duration,
+)
 from p2pcopy.errors import LocalFileError, UsageError
+from p2pcopy.options import Meeting, Network, Talking
+
+_MAX_SECRET: Final = 1024  # characters
 
 
-def net(
-    table: Mapping[str, Any],
-    stun: list[str] | None,
-    no_stun: bool,
-    turn: list[str] | None,
-    turn_user: str | None,
-    turn_password_file: str | None,
-    relay: Relay | None,
-    wait: str | None,
-) -> NetSettings:
-    if no_stun and stun:
-        raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
-    stun_urls = () if no_stun else _urls(layered(stun, os.environ, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
-    turn_urls = _urls(layered(turn, os.environ, "P2PCOPY_TURN", table, "turn", ()))
-    username = layered(turn_user, os.environ, "P2PCOPY_TURN_USER", table, "turn_user", "")
-    password = _turn_password(turn_password_file, table)
-    if turn_urls and not (username and password):
-        raise UsageError(
-            "a TURN server needs a user name and a password",
-            "Give --turn-user and --turn-password-file, or set P2PCOPY_TURN_USER and P2PCOPY_TURN_PASSWORD.",
-        )
-    chosen = Relay(layered(relay, {}, "", table, "relay", Relay.AUTO))
-    if chosen is Relay.ONLY and not turn_urls:
+def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offering: bool) -> NetSettings:
+    """table: the config file's. offering: this side makes the offer, so no code can bring it a TURN server.
+
+    Raises UsageError for what contradicts itself or is missing, LocalFileError for a secret that cannot be read.
+    """
+    turn = _turn(table, network)
+    relay = Relay(layered(meeting.relay, {}, "", table, "relay", Relay.AUTO))
+    if relay is Relay.ONLY and offering and not turn:
         raise UsageError("--relay only needs a TURN server", "Name one with --turn, or set P2PCOPY_TURN.")
+    if meeting.share_relay and offering and not turn:
+        raise UsageError("--share-relay needs a TURN server", "Name one with --turn, or set P2PCOPY_TURN.")
+    if meeting.share_relay and relay is Relay.NEVER:
+        raise UsageError("--share-relay and --relay never exclude each other", "Drop one of them.")
     return NetSettings(
-        stun=tuple(IceServer(url) for url in stun_urls),
-        turn=tuple(IceServer(url, username, password) for url in turn_urls),
-        relay=chosen,
-        wait_s=parse_duration(str(layered(wait, {}, "", table, "wait", "1h"))),
+        stun=_stun(table, network),
+        turn=turn,
+        relay=relay,
+        wait_s=_duration(meeting.wait, table, "wait", DEFAULT_WAIT_S),
+        stall_limit_s=_duration(meeting.stall_limit, table, "stall_limit", DEFAULT_STALL_LIMIT_S),
+        interfaces=_list(layered(network.interface, {}, "", table, "interface", ())),
+        family=_family(table, network),
+        turn_insecure=network.turn_insecure or table.get("turn_insecure", False),
+        share_relay=layered(meeting.share_relay, {}, "", table, "share_relay", None),
+        two_way=layered(meeting.two_way, {}, "", table, "two_way", False),
+        confirm=layered(meeting.confirm, {}, "", table, "confirm", False),
     )
+
+
+def talk(talking: Talking) -> Talk:
+    if talking.quiet and talking.verbose:
+        raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
+    return Talk(
+        answer=talking.answer,
+        answer_to=talking.answer_to,
+        qr=talking.qr,
+        qr_file=talking.qr_file,
+        json=talking.json,
+        quiet=talking.quiet,
+        verbose=talking.verbose,
+        progress=not talking.no_progress,
+    )
+
+
+def _stun(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:
+    if network.no_stun:
+        if network.stun:
+            raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
+        return ()
+    urls = _urls(layered(network.stun, os.environ, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
+    return tuple(IceServer(url) for url in urls)
+
+
+def _turn(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:
+    urls = _urls(layered(network.turn, os.environ, "P2PCOPY_TURN", table, "turn", ()))
+    if not urls:
+        if network.turn_user or network.turn_password_file or network.turn_secret_file:
+            raise UsageError(
+                "there is a credential for TURN servers, but no TURN server",
+                "Name one with --turn, or set P2PCOPY_TURN.",
+            )
+        return ()
+    username = layered(network.turn_user, os.environ, "P2PCOPY_TURN_USER", table, "turn_user", "")
+    password, secret = _credential(table, network)
+    if not secret and not (username and password):
+        raise UsageError(
+            "a TURN server needs a user name and a password, or a secret",
+            "Give --turn-user and --turn-password-file, or --turn-secret-file; or set P2PCOPY_TURN_USER and "
+            "P2PCOPY_TURN_PASSWORD, or P2PCOPY_TURN_SECRET.",
+        )
+    return tuple(IceServer(url, username, password, secret) for url in urls)
+
+
+def _family(table: Mapping[str, Any], network: Network) -> Family:
+    if network.ipv4 and network.ipv6:
+        raise UsageError("--ipv4 and --ipv6 exclude each other", "Drop one of them, or both to use both.")
+    flag = Family.IPV4 if network.ipv4 else Family.IPV6 if network.ipv6 else None
+    return Family(layered(flag, {}, "", table, "family", Family.ANY))
+
+
+def _duration(flag: str | None, table: Mapping[str, Any], key: str, default_s: float) -> float:
+    text = layered(flag, {}, "", table, key, None)
+    return default_s if text is None else parse_duration(text)
 
 
 def _urls(given: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)
 
 
-def _turn_password(flag: str | None, table: Mapping[str, Any]) -> str:
-    """From the file that the flag names, the environment, or the file that the config file names."""
-    if flag is None and os.environ.get("P2PCOPY_TURN_PASSWORD"):
-        return os.environ["P2PCOPY_TURN_PASSWORD"]
-    name = flag if flag is not None else table.get("turn_password_file")
-    if name is None:
+def _list(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Of names that may have blanks in them."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+class _Credential(NamedTuple):
+    password: str
+    secret: str
+
+
+def _credential(table: Mapping[str, Any], network: Network) -> _Credential:
+    """A password or a shared secret, from where one is given first: the flags, the environment, the config file."""
+    password, secret = network.turn_password_file, network.turn_secret_file
+    _one_of(password, secret, "--turn-password-file and --turn-secret-file")
+    if not (password or secret):
+        password, secret = os.environ.get("P2PCOPY_TURN_PASSWORD"), os.environ.get("P2PCOPY_TURN_SECRET")
+        _one_of(password, secret, "P2PCOPY_TURN_PASSWORD and P2PCOPY_TURN_SECRET")
+        if password or secret:
+            return _Credential(_text("P2PCOPY_TURN_PASSWORD", password), _text("P2PCOPY_TURN_SECRET", secret))
+        password, secret = table.get("turn_password_file"), table.get("turn_secret_file")
+        _one_of(password, secret, "turn_password_file and turn_secret_file in the config file")
+    return _Credential(_read("the TURN password", password), _read("the TURN secret", secret))
+
+
+def _one_of(password: str | None, secret: str | None, names: str) -> None:
+    if password and secret:
+        raise UsageError(
+            f"{names} exclude each other",
+            "The password belongs to one user of the TURN server; with the secret it gets credentials for a limited time.",
+        )
+
+
+def _text(variable: str, value: str | None) -> str:
+    if value and not value.isprintable():
+        raise UsageError(f"{variable} has a character that is not text", "Set it to what the TURN server expects.")
+    return value or ""
+
+
+def _read(what: str, name: str | None) -> str:
+    """The one line of the file."""
+    if not name:
         return ""
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise LocalFileError(
-            f"the TURN password cannot be read from {name!r}: {reason}", "Check the name and its mode."
-        ) from error
-
-
-def talk(
-    answer: str | None,
-    answer_to: str | None,
-    qr: bool | None,
-    qr_file: str | None,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    no_progress: bool,
-) -> Talk:
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
-    return Talk(answer, answer_to, qr, qr_file, json, quiet, verbose, progress=not no_progress)
+        with open(os.path.expanduser(name), encoding="utf-8") as file:
+            text = file.read(_MAX_SECRET + 1).strip("\r\n")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError:
+        reason = "it is not text"
+    else:
+        if text and text.isprintable() and len(text) <= _MAX_SECRET:
+            return text
+        reason = f"it is not one line of at most {_MAX_SECRET} characters" if text else "it is empty"
+    raise LocalFileError(f"{what} cannot be read from {name!r}: {reason}", "Check the name and its mode.")

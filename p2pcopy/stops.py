@@ -25,12 +25,16 @@ class Stoppable(Protocol):
 
 
 class Stops:
-    """Where the signals of this run go. finished: the outcome is told, so that a signal cannot change it any more."""
+    """Where the signals of this run go.
+
+    finished: the outcome is told, so that a signal cannot change it any more; late: the signal that came then.
+    """
 
     def __init__(self) -> None:
         self.error: P2PCopyError | None = None
         self.task: asyncio.Future[Any] | None = None
         self.finished = False
+        self.late: P2PCopyError | None = None
         self._session: Stoppable | None = None
         self._stopped = 0.0
 
@@ -52,6 +56,7 @@ class Stops:
             return
         self._stopped = now
         if self.finished:
+            self.late = error
             return
         self.error = error
         if self._session is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters
@@ -14,18 +15,32 @@ from p2pcopy.net.sctp import BoundedSctpTransport
 
 CONTROL: Final = 0
 DATA: Final = 1
+LINK: Final = 2
 MESSAGE_SIZE: Final = 65536
 MAX_EARLY_BYTES: Final = 1024 * 1024
 MAX_EARLY_MESSAGES: Final = 4096
 
 
 class PeerChannel:
-    """p2pcopy.channel.Channel over two negotiated data channels: 0 "control", ordered, and 1 "data", unordered."""
+    """p2pcopy.channel.Channel over two negotiated data channels: 0 "control", ordered, and 1 "data", unordered.
 
-    def __init__(self, sctp: BoundedSctpTransport) -> None:
+    A third, 2 "link", ordered, is for the connection itself: on_link takes what arrives there, and says whether the peer may
+    go on. is_stalled: there is no path at present.
+    """
+
+    def __init__(
+        self,
+        sctp: BoundedSctpTransport,
+        on_link: Callable[[bytes], bool] = lambda message: True,
+        is_stalled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._sctp = sctp
+        self._on_link = on_link
+        self._is_stalled = is_stalled
+        self._link = _channel(sctp, "link", LINK, ordered=True)
         self._control = _channel(sctp, "control", CONTROL, ordered=True)
         self._data = _channel(sctp, "data", DATA, ordered=False)
+        self.failure: ConnectionLost | None = None
         self._sink: Sink | None = None
         self._early: deque[tuple[int, bytes]] = deque()
         self._early_bytes = 0
@@ -36,13 +51,18 @@ class PeerChannel:
         sctp.on_message = self._received
         sctp.on_progress = self._progressed
         self._data.on("open", self._on_open)  # the last one to open
-        for channel in (self._control, self._data):
+        for channel in (self._link, self._control, self._data):
             channel.on("close", self._on_close)
 
     @property
     def message_size(self) -> int:
         """Bytes of a data message that aiortc moves fastest."""
         return MESSAGE_SIZE
+
+    @property
+    def stalled(self) -> bool:
+        """Nothing is heard of the peer on any path; it may come back."""
+        return not self._is_over and self._is_stalled()
 
     async def opened(self) -> None:
         """Wait until messages can be sent. Raises ConnectionLost."""
@@ -65,15 +85,20 @@ class PeerChannel:
         """Queue a message of at most 262144 bytes. Raises ConnectionLost."""
         self._send(self._data, message)
 
+    def send_link(self, message: bytes) -> None:
+        """Queue a message about the connection. Raises ConnectionLost."""
+        self._send(self._link, message)
+
     @property
     def backlog(self) -> int:
         """Bytes queued here and not yet sent; what is sent and not yet acknowledged is bounded by the congestion window."""
-        return self._control.bufferedAmount + self._data.bufferedAmount + self._sctp.unsent
+        queued = self._link.bufferedAmount + self._control.bufferedAmount + self._data.bufferedAmount
+        return queued + self._sctp.unsent
 
     async def drain(self, below: int) -> None:
         """Wait until the backlog is at most below bytes. Raises ConnectionLost."""
         if self._is_over:
-            raise _lost()
+            raise self._lost()
         if self.backlog > below:
             await self._wait(below)
 
@@ -82,7 +107,11 @@ class PeerChannel:
         while not self._is_over and self.backlog + self._sctp.unacknowledged:
             await self._wait(-1)
         if self._is_over:
-            raise _lost()
+            raise self._lost()
+
+    def fail(self, error: ConnectionLost) -> None:
+        """Why the connection is about to be closed."""
+        self.failure = error
 
     def finish(self) -> None:
         """Our side is about to end it: nothing is delivered any more, and the sink is not told that the channel closes."""
@@ -106,12 +135,14 @@ class PeerChannel:
 
     def _send(self, channel: RTCDataChannel, message: bytes) -> None:
         if channel.readyState != "open":
-            raise _lost()
+            raise self._lost()
         channel.send(message)
 
     def _received(self, stream: int, message: bytes) -> bool:
         if self._is_over or self._is_ours:
             return True
+        if stream == LINK:
+            return self._on_link(message)
         if self._sink is not None:
             self._deliver(self._sink, stream, message)
             return True
@@ -135,18 +166,19 @@ class PeerChannel:
             return
         self._is_over = True
         if not self._opened.done():
-            self._opened.set_exception(_lost())
+            self._opened.set_exception(self._lost())
             self._opened.exception()  # taken here, so that it is no complaint when nobody waits
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(_lost())
+                waiter.set_exception(self._lost())
         if self._sink is not None and not self._is_ours:
             self._sink.channel_closed()
+
+    def _lost(self) -> ConnectionLost:
+        return self.failure or ConnectionLost(
+            "the connection to the other side is gone", "Run the same two commands again to resume."
+        )
 
 
 def _channel(sctp: BoundedSctpTransport, label: str, number: int, *, ordered: bool) -> RTCDataChannel:
     return RTCDataChannel(sctp, RTCDataChannelParameters(label=label, ordered=ordered, negotiated=True, id=number))
-
-
-def _lost() -> ConnectionLost:
-    return ConnectionLost("the connection to the other side is gone", "Run the same two commands again to resume.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import Any
+from typing import Any, Protocol, cast
 
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCIceTransport
 from aiortc.rtcdtlstransport import State
@@ -14,13 +14,31 @@ from OpenSSL import SSL
 from p2pcopy.signaling import derive
 
 
+class Way(Protocol):
+    """Carries datagrams to the peer and back."""
+
+    async def recv(self) -> bytes:
+        """Raises ConnectionError when closed."""
+
+    async def send(self, data: bytes) -> None:
+        """Raises ConnectionError when closed."""
+
+
+class _Underlay:
+    """All that RTCDtlsTransport wants of an RTCIceTransport."""
+
+    def __init__(self, way: Way, is_server: bool) -> None:
+        self._recv = way.recv
+        self._send = way.send
+        self.state = "completed"
+        self.role = "controlling" if is_server else "controlled"
+
+
 class PinnedDtlsTransport(RTCDtlsTransport):
     """remote_pin: what derive.public_key_pin makes of the only public key that the peer may have."""
 
-    def __init__(
-        self, transport: RTCIceTransport, certificate: RTCCertificate, remote_pin: bytes, *, is_server: bool
-    ) -> None:
-        super().__init__(transport, [certificate])
+    def __init__(self, way: Way, certificate: RTCCertificate, remote_pin: bytes, *, is_server: bool) -> None:
+        super().__init__(cast(RTCIceTransport, _Underlay(way, is_server)), [certificate])
         self.is_foreign = False
         self._remote_pin = remote_pin
         self._pump: asyncio.Future[None] | None = None

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from aioice import Candidate as IceCandidate
-from aioice.candidate import candidate_foundation, candidate_priority
-from aiortc import RTCCertificate, RTCIceGatherer, RTCIceTransport
+from aiortc import RTCCertificate
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from p2pcopy.config import NetSettings, NetTimes
+from p2pcopy import events
+from p2pcopy.config import IceServer, NetSettings, NetTimes
 from p2pcopy.errors import ConnectionLost, NoConnection, ProtocolError
-from p2pcopy.events import Path
+from p2pcopy.net.agent import Selected
+from p2pcopy.net.agreement import Agreement
+from p2pcopy.net.checks import Keys
+from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.datachannel import PeerChannel
 from p2pcopy.net.dtls import PinnedDtlsTransport
-from p2pcopy.net.gather import Gathering, ServerReport
-from p2pcopy.net.ice import PatientConnection
+from p2pcopy.net.gathering import Gathering
 from p2pcopy.net.interfaces import local_addresses
+from p2pcopy.net.link import Addresses, addresses, candidates, decode, encode
+from p2pcopy.net.liveness import Gone, Silent
 from p2pcopy.net.path import describe
 from p2pcopy.net.sctp import BoundedSctpTransport
-from p2pcopy.net.sockets import COMPONENT
+from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate
 
 _FLUSH_SHARE: Final = 0.4  # of the time for closing; a TURN server gets 0.5 of it for its goodbye
+_RERUN: Final = "Run the same two commands again, with fresh codes."
 
-__all__ = ["Peer", "PeerChannel", "ServerReport"]
+PathNews = events.Stalled | events.Recovered | events.PathChanged
+
+__all__ = ["PathNews", "Peer", "PeerChannel", "ServerReport"]
 
 
 class Peer:
-    """One side of one connection. Used once: gather(), connect(), close(); add_remote() at any time.
+    """One side of one connection. Used once: gather(), connect(), close(); add_remote() at any time. Needs a running loop.
 
     secret: the offer's. offering: we made the offer; our key is random and the peer's follows from the secret. Otherwise
-    our key follows from the secret, and remote_pin is the one in the offer. pin: of our key (derive.public_key_pin).
+    our key follows from the secret, and remote_pin is the one in the offer. two_way: the answering side's key is random,
+    too; the offering side accepts nobody before expect(). pin: of our key (derive.public_key_pin).
+    on_path: told what happens to the path after connect(); on_candidates: our addresses have changed before it.
     Raises ValueError when remote_pin is missing or superfluous, UsageError for a setting that makes no sense.
     """
 
@@ -46,37 +54,55 @@ class Peer:
         *,
         offering: bool,
         remote_pin: bytes | None = None,
+        two_way: bool = False,
         times: NetTimes = NetTimes(),  # noqa: B008  frozen
     ) -> None:
         if offering == (remote_pin is not None):
             raise ValueError("the answering side needs the pin of the offer, and only it")
+        self.on_path: Callable[[PathNews], None] = lambda news: None
+        self.on_candidates: Callable[[tuple[Candidate, ...]], None] = lambda ours: None
         derived = derive.answer_key(secret)
-        key = ec.generate_private_key(ec.SECP256R1()) if offering else derived
+        key = ec.generate_private_key(ec.SECP256R1()) if offering or two_way else derived
         self.pin = derive.public_key_pin(key.public_key())
         self._certificate = RTCCertificate(key, derive.self_signed(key))
-        self._remote_pin = remote_pin or derive.public_key_pin(derived.public_key())
+        self._remote_pin = remote_pin
+        if offering and not two_way:
+            self._remote_pin = derive.public_key_pin(derived.public_key())
         self._offering = offering
         self._times = times
-        offer, answer = derive.ice_credentials(secret, "offer"), derive.ice_credentials(secret, "answer")
-        self._ice = PatientConnection(
+        self._ice = IceConnection(
             controlling=offering,
-            local=offer if offering else answer,
-            remote=answer if offering else offer,
+            keys=self._keys(secret),
             relay=settings.relay,
             times=times,
+            stall_limit_s=settings.stall_limit_s,
         )
+        self._ice.on_news = self._on_news
+        self._ice.hold(self._remote_pin is None)
         self._gathering = Gathering(self._ice, settings, times)
+        self._gathering.on_change = self._on_own_candidates
         self._dtls: PinnedDtlsTransport | None = None
         self._sctp: BoundedSctpTransport | None = None
         self._channel: PeerChannel | None = None
-        self._path: Path | None = None
+        self._agreement = Agreement(lambda message: self._send_link(encode(message)))
+        self._path: events.Path | None = None
         self._gather_task: asyncio.Task[tuple[Candidate, ...]] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
 
     @property
     def server_reports(self) -> list[ServerReport]:
         """What became of the STUN and TURN servers, in the order of the settings; complete after gather()."""
         return self._gathering.reports
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Our addresses that help now, best first."""
+        return self._gathering.candidates
+
+    def add_servers(self, servers: Iterable[IceServer]) -> None:
+        """More servers, which the other side lends. Before gather()."""
+        self._gathering.add_servers(servers)
 
     async def gather(self) -> tuple[Candidate, ...]:
         """Our addresses that help, best first; once only. Takes at most times.gather_limit_s, or little more.
@@ -85,58 +111,151 @@ class Peer:
         """
         self._gather_task = asyncio.create_task(self._gathering.run())
         try:
-            return await self._gather_task
+            found = await self._gather_task
         except asyncio.CancelledError:
             if self._close_task is not None and not _is_cancelled():
-                raise NoConnection("the connection was closed before it came up") from None
+                raise _closed() from None
             raise
+        if self._close_task is None:
+            self._watch_task = asyncio.create_task(self._gathering.watch())
+        return found
 
-    def add_remote(self, candidates: Iterable[Candidate]) -> None:
+    def add_remote(self, remote: Iterable[Candidate]) -> None:
         """The peer's addresses. Any number of times, also while connect() runs. mDNS names are passed over."""
-        for number, candidate in enumerate(candidates):
-            if not candidate.is_mdns:
-                self._ice.add_remote(_ice_candidate(candidate, number))
+        self._ice.add_remote(remote)
+
+    def expect(self, pin: bytes) -> None:
+        """Two-way: the peer is who has this key, and nobody else."""
+        self._remote_pin = pin
+        self._ice.hold(False)
 
     async def connect(self) -> PeerChannel:
         """Wait for a path, as long as it takes, then set up the session. After gather(); once only.
 
-        Raises NoConnection, ProtocolError when the peer does not have the key that it must have.
+        Where a path is found but no session comes of it, others are tried. Raises NoConnection when closed, CodeUsed, and
+        on the answering side ProtocolError when the peer does not have the key that it must have.
         """
-        try:
-            await self._ice.connect()
-        except ConnectionError:
-            raise NoConnection("the connection was closed before it came up") from None
+        while True:
+            try:
+                await self._ice.connected()
+            except ConnectionError:
+                raise _closed() from None
+            channel = await self._try_session()
+            if channel is not None:
+                return channel
+            self._ice.reject()
+
+    async def _try_session(self) -> PeerChannel | None:
+        """The session over the path that was found, None if there is none to be had with whoever is there."""
         try:
             async with asyncio.timeout(self._times.handshake_s):
                 return await self._set_up()
-        except TimeoutError:
-            raise _no_session(f"did not come up within {self._times.handshake_s:g} s") from None
-        except ConnectionLost:
-            raise _no_session("broke while it was set up") from None
+        except (TimeoutError, ConnectionLost):
+            await self._take_down()
+            return None
 
     async def _set_up(self) -> PeerChannel:
-        self._dtls = PinnedDtlsTransport(
-            _transport(self._ice), self._certificate, self._remote_pin, is_server=self._offering
-        )
+        if self._remote_pin is None:
+            raise ConnectionLost("the other side is not known yet")
+        self._dtls = PinnedDtlsTransport(self._ice, self._certificate, self._remote_pin, is_server=self._offering)
         if not await self._dtls.handshake():
-            if self._dtls.is_foreign:
+            if self._dtls.is_foreign and not self._offering:
                 raise ProtocolError(
                     "somebody else answered: the other side does not have the key that belongs to the code",
                     "Make a new code and hand it over in a way that nobody else can read.",
                 )
-            raise _no_session("was refused or broke off")
+            raise ConnectionLost("the encrypted session was refused or broke off")
         self._sctp = BoundedSctpTransport(self._dtls)
-        self._channel = PeerChannel(self._sctp)
+        self._sctp.on_packet = self._ice.heard_data
+        channel = PeerChannel(self._sctp, self._on_link, lambda: self._ice.stalled)
         self._dtls.on("statechange", self._on_dtls_state)
         await self._sctp.begin()
-        await self._channel.opened()
-        return self._channel
+        await channel.opened()
+        self._channel = channel
+        self._ice.begin_session(self._keys(self._dtls.export(derive.PATHS_LABEL, derive.EXPORT_SIZE)))
+        self._send_link(encode(addresses(self.candidates)))
+        return channel
+
+    async def _take_down(self) -> None:
+        sctp, dtls, self._sctp, self._dtls = self._sctp, self._dtls, None, None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._times.close_s):
+                if sctp is not None:
+                    sctp.lost()
+                    await sctp.stop()
+                if dtls is not None:
+                    await dtls.stop()
+
+    def _keys(self, secret: bytes) -> Keys:
+        offer, answer = derive.ice_credentials(secret, "offer"), derive.ice_credentials(secret, "answer")
+        return Keys(offer, answer) if self._offering else Keys(answer, offer)
+
+    async def settle(self, ask: Callable[[str], Awaitable[None]] | None, on_confirming: Callable[[str], None]) -> None:
+        """After connect(): both sides say that they go on. ask: lets a person compare the number, raises Declined for no.
+
+        on_confirming: the other side's user compares it. Raises Declined, ConnectionLost when the other side says nothing.
+        """
+        number = derive.verification_number(self.export(derive.EXPORT_LABEL, derive.EXPORT_SIZE))
+        await self._agreement.reach(None if ask is None else lambda: ask(number), lambda: on_confirming(number))
+
+    # In the session
+
+    def _on_link(self, data: bytes) -> bool:
+        try:
+            message = decode(data)
+        except ProtocolError:
+            return False
+        if isinstance(message, Addresses):
+            self._ice.add_remote(candidates(message))
+        elif message is not None:
+            self._agreement.take(message)
+        return True
+
+    def _send_link(self, message: bytes) -> None:
+        if self._channel is not None:
+            with contextlib.suppress(ConnectionLost):  # who uses the channel is told
+                self._channel.send_link(message)
+
+    def _on_own_candidates(self) -> None:
+        if self._channel is not None:
+            self._send_link(encode(addresses(self.candidates)))
+        elif self._close_task is None:
+            self.on_candidates(self.candidates)
+
+    def _on_news(self, news: Selected | Silent | Gone) -> None:
+        match news:
+            case Silent():
+                self._gathering.hurry()
+                self.on_path(events.Stalled(news.silent_s, news.left_s))
+            case Selected():
+                if self._sctp is not None:
+                    self._sctp.path_changed()
+                path = self.path()
+                self.on_path(events.Recovered(news.gap_s, path) if news.gap_s else events.PathChanged(path))
+            case Gone():
+                self._give_up(news)
+
+    def _give_up(self, gone: Gone) -> None:
+        if gone.refused:
+            error = ConnectionLost("the other side is gone: its machine says that nobody listens any more", _RERUN)
+        else:
+            error = ConnectionLost(
+                f"nothing was heard of the other side for {gone.silent_s:.0f} s, on any path", _RERUN
+            )
+        if self._channel is not None:
+            self._channel.fail(error)
+        if self._sctp is not None:
+            self._sctp.lost()
+        self._agreement.lost(error)
 
     def _on_dtls_state(self) -> None:
         if self._dtls is not None and self._sctp is not None and self._dtls.state in ("closed", "failed"):
             self._sctp.lost()
+            self._agreement.lost(ConnectionLost("the other side has ended the connection", _RERUN))
 
-    def path(self) -> Path:
+    # What is known
+
+    def path(self) -> events.Path:
         """The way that packets take now, or took last. Raises NoConnection before there is one."""
         selected = self._ice.selected
         if selected is not None:
@@ -145,11 +264,23 @@ class Peer:
             raise NoConnection("there is no path to the other side yet")
         return self._path
 
+    def trial(self) -> Trial:
+        """What was tried so far."""
+        remote = [
+            RemoteTrial(
+                _as_candidate(each.type, each.address), tally.checks, tally.answered, tally.heard, tally.refused
+            )
+            for each, tally in self._ice.remotes
+        ]
+        return Trial(tuple(self.server_reports), self.candidates, tuple(remote))
+
     def export(self, label: str, size: int) -> bytes:
         """size bytes that only the two sides know (RFC 5705). Raises NoConnection before connect() has returned."""
         if self._dtls is None or self._channel is None:
             raise NoConnection("there is no session with the other side yet")
         return self._dtls.export(label, size)
+
+    # The end
 
     async def close(self) -> None:
         """End the connection and tell the peer, when it has all that was sent. Within times.close_s; idempotent."""
@@ -160,14 +291,11 @@ class Peer:
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._times.close_s):
-                await self._end_gathering()
+                await _cancel(self._gather_task)
                 await self._end_session()
-                await self._ice.close()
-
-    async def _end_gathering(self) -> None:
-        if self._gather_task is not None:
-            self._gather_task.cancel()
-            await asyncio.wait([self._gather_task])
+        self._ice.close()
+        await _cancel(self._watch_task)
+        await self._gathering.close()
 
     async def _end_session(self) -> None:
         if self._channel is not None:
@@ -181,24 +309,15 @@ class Peer:
             await self._dtls.stop()
 
 
-def _transport(connection: PatientConnection) -> RTCIceTransport:
-    """aiortc's view of our connection. Never started as such: connect() of the connection does all that is needed."""
-    gatherer = RTCIceGatherer(iceServers=[])
-    gatherer._connection = connection
-    return RTCIceTransport(gatherer)
+async def _cancel(task: asyncio.Task[tuple[Candidate, ...]] | asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
-def _ice_candidate(candidate: Candidate, number: int) -> IceCandidate:
-    """number: its place in the code; the earlier, the better it is."""
-    return IceCandidate(
-        foundation=candidate_foundation(candidate.type, "udp", candidate.host),
-        component=COMPONENT,
-        transport="udp",
-        priority=candidate_priority(COMPONENT, candidate.type, 65535 - number),
-        host=candidate.host,
-        port=candidate.port,
-        type=candidate.type,
-    )
+def _as_candidate(kind: str, address: tuple[str, int]) -> Candidate:
+    """What was only heard of is somebody's address behind a NAT, as far as we know."""
+    return Candidate("relay" if kind == "relay" else "host" if kind == "host" else "srflx", *address)
 
 
 def _is_cancelled() -> bool:
@@ -207,8 +326,5 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _no_session(what: str) -> NoConnection:
-    return NoConnection(
-        f"the two sides reached each other, but the encrypted session {what}",
-        "Try again with a fresh code; if it happens again, run with --verbose on both sides.",
-    )
+def _closed() -> NoConnection:
+    return NoConnection("the connection was closed before it came up")

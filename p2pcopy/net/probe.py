@@ -6,7 +6,6 @@ import re
 from importlib.metadata import version
 from typing import Final
 
-import aioice.ice
 import aioice.stun
 import aioice.turn
 import aiortc
@@ -19,47 +18,13 @@ from p2pcopy.errors import InternalError
 TESTED: Final = (("aiortc", (1, 16), (1, 17), "1.16.0"), ("aioice", (0, 13), (0, 14), "0.13.0"))
 
 TOUCHED: Final[tuple[tuple[type | object, tuple[str, ...]], ...]] = (
+    (aioice.stun, ("COOKIE", "Message", "TransactionError", "TransactionFailed", "parse_message")),
+    (aioice.stun.Message, ("add_message_integrity", "check_message_integrity", "error_code")),
+    (aioice.turn, ("UDP_TRANSPORT",)),
     (
-        aioice.ice.Connection,
-        (
-            "_add_remote_candidate",
-            "_check_list",
-            "_check_list_done",
-            "_closing",
-            "_early_checks",
-            "_early_checks_done",
-            "_local_candidates",
-            "_local_candidates_end",
-            "_nominated",
-            "_nominating",
-            "_pair_remote_candidate",
-            "_protocols",
-            "_query_consent_task",
-            "_queue",
-            "_remote_candidates",
-            "_transport_policy",
-            "build_request",
-            "check_complete",
-            "check_incoming",
-            "check_start",
-            "check_start_task",
-            "check_state",
-            "data_received",
-            "protocol_lost",
-            "query_consent",
-            "request_received",
-            "respond_error",
-            "sort_check_list",
-            "switch_role",
-        ),
+        aioice.turn.TurnClientMixin,
+        ("integrity_key", "nonce", "realm", "request_with_retry", "transactions", "username"),
     ),
-    (aioice.ice.CandidatePair, ("nominated", "protocol", "remote_candidate", "remote_nominated", "state", "task")),
-    (aioice.ice.StunProtocol, ("receiver", "transactions", "request", "send_data", "send_stun")),
-    (aioice.stun, ("RETRY_RTO", "parse_message")),
-    (aioice.turn, ("DEFAULT_ALLOCATION_LIFETIME", "TurnClientTcpProtocol", "TurnClientUdpProtocol")),
-    (aioice.turn.TurnClientMixin, ("delete",)),
-    (aioice.turn.TurnTransport, ("_connect",)),
-    (aiortc.RTCIceGatherer, ("_connection",)),
     (
         aiortc.RTCDtlsTransport,
         ("_set_role", "_set_state", "_ssl", "_task", "_validate_peer_identity", "_write_ssl"),
@@ -70,6 +35,7 @@ TOUCHED: Final[tuple[tuple[type | object, tuple[str, ...]], ...]] = (
             "_data_channel_flush",
             "_data_channel_receive",
             "_data_channels",
+            "_handle_data",
             "_inbound_streams",
             "_outbound_queue",
             "_receive_data_chunk",
@@ -77,6 +43,9 @@ TOUCHED: Final[tuple[tuple[type | object, tuple[str, ...]], ...]] = (
             "_send_chunk",
             "_sent_queue",
             "_set_state",
+            "_t3_cancel",
+            "_t3_expired",
+            "_t3_handle",
         ),
     ),
     (aiortc.rtcsctptransport.InboundStream, ("reassembly",)),
@@ -85,16 +54,20 @@ TOUCHED: Final[tuple[tuple[type | object, tuple[str, ...]], ...]] = (
 
 def probe_libraries() -> None:
     """Raises InternalError when a library is of an untested version, or lacks something that is used here."""
-    for name, first, beyond, _ in TESTED:
-        installed = version(name)
-        numbers = tuple(int(number) for number in re.findall(r"\d+", installed)[:2])
-        if not first <= numbers < beyond:
-            raise _unusable(f"{name} {installed} is not a version that p2pcopy has been tested with")
+    for name, *_ in TESTED:
+        if not is_tested(name):
+            raise _unusable(f"{name} {version(name)} is not a version that p2pcopy has been tested with")
     for owner, names in TOUCHED:
         for name in names:
             if not _has(owner, name):
                 where = getattr(owner, "__qualname__", getattr(owner, "__name__", owner))
                 raise _unusable(f"the installed aiortc or aioice has no {where}.{name}")
+
+
+def is_tested(library: str) -> bool:
+    """Has p2pcopy been tested with the installed version? For what is not in TESTED, no."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version(library))[:2])
+    return any(name == library and first <= numbers < beyond for name, first, beyond, _ in TESTED)
 
 
 def _has(owner: type | object, name: str) -> bool:

@@ -23,7 +23,8 @@ MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 
 
 
 class BoundedSctpTransport(RTCSctpTransport):
-    """on_message: takes stream and message, and says whether the peer may go on; on_progress: the backlog may be smaller.
+    """on_message: takes stream and message, and says whether the peer may go on; on_progress: the backlog may be smaller;
+    on_packet: something of the peer has arrived.
 
     Text arrives as its UTF-8 bytes. A peer that opens other channels, sends messages above MAX_MESSAGE, or never
     completes them, ends the association.
@@ -33,6 +34,7 @@ class BoundedSctpTransport(RTCSctpTransport):
         super().__init__(transport, PORT)
         self.on_message: Callable[[int, bytes], bool] = lambda stream, message: True
         self.on_progress: Callable[[], None] = lambda: None
+        self.on_packet: Callable[[], None] = lambda: None
 
     async def begin(self) -> None:
         await self.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE), PORT)
@@ -50,6 +52,16 @@ class BoundedSctpTransport(RTCSctpTransport):
     def unacknowledged(self) -> int:
         """Bytes that the peer has not confirmed yet."""
         return self.unsent + len(self._sent_queue) * USERDATA_MAX_LENGTH
+
+    def path_changed(self) -> None:
+        """What is on the way may be lost: send it again now, and not when a timer ends that knows the old path."""
+        if self._t3_handle is not None:
+            self._t3_cancel()
+            self._t3_expired()
+
+    async def _handle_data(self, data: bytes) -> None:
+        self.on_packet()
+        await super()._handle_data(data)
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         try:

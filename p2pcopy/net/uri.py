@@ -21,13 +21,17 @@ _HINT: Final = (
 
 @dataclass(frozen=True)
 class ServerUri:
-    """One server. port: 1 to 65535; transport: between us and the server; tls: over TLS (turns only)."""
+    """One server. port: 1 to 65535; transport: between us and the server; tls: over TLS (turns only).
+
+    or_tcp: no transport was named, so that TCP may be tried where UDP does not get through.
+    """
 
     kind: Literal["stun", "turn"]
     host: str
     port: int
     transport: Literal["udp", "tcp"]
     tls: bool
+    or_tcp: bool = False
 
 
 def parse_server_uri(text: str) -> ServerUri:
@@ -44,7 +48,7 @@ def parse_server_uri(text: str) -> ServerUri:
     if scheme == "turns" and transport != "udp":
         return ServerUri("turn", host, port, "tcp", tls=True)
     if scheme == "turn":
-        return ServerUri("turn", host, port, "tcp" if transport == "tcp" else "udp", tls=False)
+        return ServerUri("turn", host, port, "tcp" if transport == "tcp" else "udp", tls=False, or_tcp=not transport)
     if scheme == "stun" and transport is None:
         return ServerUri("stun", host, port, "udp", tls=False)
     raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
@@ -55,7 +55,12 @@ class Candidate:
 def _canonical(host: str) -> str:
     if host.lower().endswith(".local"):
         return f"{uuid.UUID(host[:-6])}.local"
-    address = ipaddress.ip_address(host)
+    return machine_address(host)
+
+
+def machine_address(literal: str) -> str:
+    """An IPv4 or IPv6 address in its canonical form. Raises ValueError for what no machine can have."""
+    address = ipaddress.ip_address(literal)
     if isinstance(address, ipaddress.IPv4Address):
         unusable = address.is_multicast or address.is_reserved or address.packed[0] == 0
     else:
@@ -145,12 +150,28 @@ class Item:
     body: bytes
 
 
-def pack_items(candidates: tuple[Candidate, ...]) -> bytes:
-    """2 to 19 bytes a candidate. Without any, an empty extension block, so that the end is always marked."""
-    if not candidates:
-        return bytes([_LAST | _Form.EXTENSION << 4, 0])
-    items, ipv4, ipv6, port = bytearray(), b"", b"", 0
-    for number, candidate in enumerate(candidates, 1):
+@dataclass(frozen=True)
+class Block:
+    """An extension block. number: 0 to 15, says what it is; body: at most 255 bytes."""
+
+    number: int
+    body: bytes
+
+
+def pack_items(candidates: tuple[Candidate, ...], blocks: Iterable[Block] = ()) -> bytes:
+    """2 to 19 bytes a candidate, then the blocks. Without any, an empty block 0, so that the end is always marked."""
+    items = [*_packed(candidates), *(_packed_block(block) for block in blocks)] or [_packed_block(Block(0, b""))]
+    items[-1][0] |= _LAST
+    return b"".join(items)
+
+
+def _packed_block(block: Block) -> bytearray:
+    return bytearray([_Form.EXTENSION << 4 | block.number, len(block.body)]) + block.body
+
+
+def _packed(candidates: Iterable[Candidate]) -> Iterator[bytearray]:
+    ipv4, ipv6, port = b"", b"", 0
+    for candidate in candidates:
         if candidate.is_mdns:
             form, address = _Form.MDNS, uuid.UUID(candidate.host[:-6]).bytes
         elif len(packed := ipaddress.ip_address(candidate.host).packed) == 4:
@@ -160,13 +181,9 @@ def pack_items(candidates: tuple[Candidate, ...]) -> bytes:
             form, address = (_Form.IPV6_SAME_64, packed[8:]) if packed[:8] == ipv6[:8] else (_Form.IPV6, packed)
             ipv6 = packed
         head = form << 4 | CANDIDATE_TYPES.index(candidate.type) << 2
-        head |= _LAST * (number == len(candidates)) | _SAME_PORT * (candidate.port == port)
-        items.append(head)
-        items += address
-        if candidate.port != port:
-            items += candidate.port.to_bytes(2, "big")
+        same = candidate.port == port
         port = candidate.port
-    return bytes(items)
+        yield bytearray([head | _SAME_PORT * same]) + address + (b"" if same else port.to_bytes(2, "big"))
 
 
 def _shortest_ipv4(packed: bytes, before: bytes) -> tuple[_Form, bytes]:
@@ -192,11 +209,13 @@ def split_items(data: bytes, at: int) -> tuple[list[Item], int]:
             return items, at
 
 
-def unpack_items(items: Iterable[Item]) -> tuple[Candidate, ...]:
-    """The candidates; extension blocks, which later versions may add, are skipped.
+def unpack_blocks(items: Iterable[Item]) -> tuple[Block, ...]:
+    """The extension blocks, also those that only a later version knows."""
+    return tuple(Block(item.head & 15, item.body[1:]) for item in items if item.head >> 4 & 7 == _Form.EXTENSION)
 
-    Raises ValueError for what is not legal, CodeVersion for what only a later version can mean.
-    """
+
+def unpack_candidates(items: Iterable[Item]) -> tuple[Candidate, ...]:
+    """Raises ValueError for what is not legal, CodeVersion for what only a later version can mean."""
     candidates, ipv4, ipv6, port = [], b"", b"", 0
     for item in items:
         form, kind = _Form(item.head >> 4 & 7), item.head >> 2 & 3

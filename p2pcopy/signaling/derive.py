@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 PIN_SIZE: Final = 16
 EXPORT_SIZE: Final = 32
 EXPORT_LABEL: Final = "EXPERIMENTAL-p2pcopy-verification"  # RFC 5705 section 4: unregistered labels begin like this
+PATHS_LABEL: Final = "EXPERIMENTAL-p2pcopy-paths"  # what the ICE credentials of a session are derived from
 
 Side = Literal["offer", "answer"]
 

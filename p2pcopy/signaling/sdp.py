@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from p2pcopy.errors import CodeError
 from p2pcopy.signaling.candidates import Candidate, CandidateType, select_candidates
-from p2pcopy.signaling.code import Generic, Setup, Starter
+from p2pcopy.signaling.parameters import Generic, Setup, Starter
 
 MAX_SDP: Final = 64 * 1024  # characters
 SCTP_PORT: Final = 5000

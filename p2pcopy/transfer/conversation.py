@@ -81,6 +81,21 @@ class Ended:
 
 Action = TypeVar("Action")
 
+
+class Clock:
+    """The time of a conversation, in seconds, which stands still while the path is stalled: no limit passes then."""
+
+    def __init__(self, now: float) -> None:
+        self._time = self._read = now
+
+    def time(self, now: float, *, stalled: bool) -> float:
+        """now: of any steady clock. Never goes back. Call it a few times a second at least, also during a stall."""
+        if not stalled:
+            self._time += now - self._read
+        self._read = now
+        return self._time
+
+
 PONG_GAP_S: Final = 0.1
 LATE_TICK_S: Final = 2.0
 _PINGS_KEPT: Final = 16
@@ -249,6 +264,12 @@ class Conversation(ABC, Generic[Action]):
 
 def error_from_abort(abort: wire.Abort) -> P2PCopyError:
     """The peer's failure as this side reports it: the same exit code wherever one cause lies behind both."""
+    error = _same_failure(abort)
+    error.is_theirs = True
+    return error
+
+
+def _same_failure(abort: wire.Abort) -> P2PCopyError:
     message = abort.message
     match abort.error:
         case "declined":

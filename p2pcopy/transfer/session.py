@@ -11,7 +11,7 @@ from p2pcopy.channel import Channel
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, InternalError, P2PCopyError
 from p2pcopy.events import Event, Progress
-from p2pcopy.transfer.conversation import State
+from p2pcopy.transfer.conversation import Clock, State
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.sender import Sender
 
@@ -39,6 +39,8 @@ class Session(ABC):
         self.limits = limits
         self.tell = tell
         self.settled = settled
+        self._loop = asyncio.get_running_loop()
+        self._clock = Clock(self._loop.time())
         self._over = asyncio.Event()
         self._error: Exception | None = None
         self._began: float | None = None
@@ -64,6 +66,10 @@ class Session(ABC):
         """End the session with this error, and tell the peer; run() raises it."""
         self._step(lambda: self.machine.fail(error))
 
+    def report(self, event: Event) -> None:
+        """Tell what happens to the connection. For its callbacks: when it cannot be told, the session ends."""
+        self._step(lambda: self.tell(event))
+
     async def run(self) -> None:
         """Until both sides agree that everything is done. Raises the P2PCopyError that ended the session otherwise."""
         async with asyncio.TaskGroup() as group:
@@ -82,7 +88,7 @@ class Session(ABC):
         """From the moment when the first entries were accepted to the end, or to now."""
         if self._began is None:
             return 0.0
-        return (self._ended or self.now()) - self._began
+        return (self._ended or self._loop.time()) - self._began
 
     # For the subclasses
 
@@ -101,10 +107,11 @@ class Session(ABC):
     def begin(self) -> None:
         """Entries were accepted."""
         if self._began is None:
-            self._began = self.now()
+            self._began = self._loop.time()
 
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        """For the machine: stalls of the path take no time."""
+        return self._clock.time(self._loop.time(), stalled=self.channel.stalled)
 
     def send_control(self, message: bytes) -> None:
         """Queue a message; when the connection is gone, channel_closed() has its say."""
@@ -123,14 +130,15 @@ class Session(ABC):
         """The conversation is over; the first reason counts."""
         if not self._over.is_set():
             self._error = error
-            self._ended = self.now()
+            self._ended = self._loop.time()
             self._over.set()
 
     def connection_ended(self) -> None:
         """The channel closed before the end."""
         self.machine.state = State.OVER
         self.end(
-            ConnectionLost(
+            self.channel.failure
+            or ConnectionLost(
                 "the connection to the other side ended before the transfer did",
                 "Run the same two commands again, with fresh codes.",
             )
@@ -144,7 +152,7 @@ class Session(ABC):
 
     def _tell_progress(self) -> None:
         """When it has changed, and once a second in any case: displays stand still between events."""
-        now, progress = self.now(), self.progress()
+        now, progress = self._loop.time(), self.progress()
         if progress is not None and (progress != self._progress or now - self._progress_told >= RETELL_S):
             self._progress, self._progress_told = progress, now
             self.tell(progress)

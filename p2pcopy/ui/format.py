@@ -72,9 +72,22 @@ class RateMeter:
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
+        self._paused = False
+
+    def pause(self) -> None:
+        """The path is stalled: nothing moves, whatever the last seconds were like."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """From now on it counts anew."""
+        if self._paused:
+            self._paused = False
+            self._samples.clear()
 
     def add(self, now: float, total_bytes: int) -> None:
         """The total as of now. Samples closer together than 50 ms are merged, so memory is bounded at any call rate."""
+        if self._paused:
+            return
         samples = self._samples
         if len(samples) > 1 and now - samples[-2][0] < SPACING_S:
             samples.pop()
@@ -84,7 +97,7 @@ class RateMeter:
 
     def rate(self, now: float) -> float:
         """Bytes a second in the window that ends now; falls to 0 when nothing comes any more."""
-        if not self._samples:
+        if self._paused or not self._samples:
             return 0.0
         begin = max(self._samples[0][0], now - WINDOW_S)
         moved = self._samples[-1][1] - self._total_at(begin)

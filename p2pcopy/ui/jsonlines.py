@@ -19,6 +19,7 @@ from typing import Any, Final, TextIO
 from p2pcopy import events
 from p2pcopy.errors import LocalFileError
 from p2pcopy.files.names import display
+from p2pcopy.net.findings import Diagnosis
 from p2pcopy.ui import outline
 from p2pcopy.ui.backlog import Backlog
 from p2pcopy.ui.format import RateMeter, rated
@@ -27,15 +28,15 @@ from p2pcopy.ui.screen import Out
 
 VERSION: Final = 1
 _MOMENT_S: Final = 0.2
-_OFTEN: Final = (events.File, events.Note, events.Progress, events.Waiting)
-_NEWEST_COUNTS: Final = (events.Progress, events.Waiting)
+_OFTEN: Final = (events.File, events.Note, events.Progress, events.Stalled, events.Waiting)
+_NEWEST_COUNTS: Final = (events.Progress, events.Stalled, events.Waiting)
 
 
 class JsonLines(Closing):
     """Writes events to stdout and questions to stderr, line by line. code_to gets codes that travel elsewhere as well.
 
-    Whoever reads the events may be slow: then they queue up, only the newest Progress or Waiting of several in a row is kept,
-    and settled() waits.
+    Whoever reads the events may be slow: then they queue up, only the newest Progress, Stalled or Waiting of several in a row
+    is kept, and settled() waits.
     """
 
     def __init__(
@@ -53,6 +54,13 @@ class JsonLines(Closing):
 
     def tell(self, event: events.Event) -> None:
         """Raises LocalFileError once when standard output could not be written; afterwards nothing is written."""
+        match event:
+            case events.Stalled():
+                self._meter.pause()
+            case events.Recovered() | events.PathChanged():
+                self._meter.resume()
+            case events.Serving():
+                self._meter = RateMeter()
         if isinstance(event, events.Progress):
             event = rated(event, self._meter, self._clock())
         with _telling():
@@ -93,7 +101,7 @@ def _telling() -> Iterator[None]:
         ) from error
 
 
-def to_json(event: events.Event) -> str:
+def to_json(event: events.Event | Diagnosis) -> str:
     """One line without its end: "event", "v" and the fields in their order."""
     return json.dumps({"event": event.event, "v": VERSION, **_fields(event)}, allow_nan=False)
 

@@ -1,7 +1,7 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
-Each line begins with its kind: code, waiting, connecting, connected, manifest, entry, note, warning, progress, done, renamed,
-skipped, failed, incomplete, path, error, hint.
+Each line begins with its kind: code, waiting, connecting, connected, verification, stalled, back, path, manifest, entry, note,
+warning, progress, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from p2pcopy.ui.tally import SHOWN, Tally
 
 PROGRESS_S: Final = 5.0
 WAITING_S: Final = 300.0
+STALLED_S: Final = 30.0
 _BETWEEN: Final = "<->"
 _ARROW: Final = "->"
 
 
 class Plain(Closing):
-    """One line for a milestone, one every 5 s while data moves, one every 5 min while waiting."""
+    """One line for a milestone, one every 5 s while data moves, one every 5 min while waiting, one every 30 s of a stall."""
 
     def __init__(
         self,
@@ -45,15 +46,28 @@ class Plain(Closing):
         self._show_progress = progress
         self._qr = qr
         self._clock = clock
+        self._question = ""
+        self._interrupted = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """With a connection that is to be made."""
         self._meter = fmt.RateMeter()
         self._tally = Tally()
         self._notes = 0
         self._progress_due: float | None = None
         self._waiting_for = ""
         self._waiting_due = 0.0
-        self._asking = False
+        self._stalled_due: float | None = None
+        self._path = ""
 
     def tell(self, event: events.Event) -> None:
+        self._tell(event)
+        if self._interrupted:
+            self._interrupted = False
+            self._out.write(self._question)
+
+    def _tell(self, event: events.Event) -> None:
         match event:
             case events.Progress():
                 self._progress(event)
@@ -66,7 +80,16 @@ class Plain(Closing):
             case events.Connecting():
                 self._say("connecting", fmt.count(event.candidates, "address", "addresses") + " to try")
             case events.Connected():
+                self._path = wording.path_kind(event.path)
                 self._say("connected", wording.path_line(event.path, _BETWEEN))
+            case events.Verification():
+                self._say("verification", wording.comparing(event))
+            case events.Stalled():
+                self._stalled(event)
+            case events.Recovered():
+                self._back("back", f"after {fmt.duration(event.gap_s)}, ", event.path)
+            case events.PathChanged():
+                self._back("path", "", event.path)
             case events.Manifest():
                 self._manifest(event)
             case events.Note():
@@ -77,23 +100,28 @@ class Plain(Closing):
                 self._done(event)
             case events.Failed():
                 self.close()
-                _say_failure(self._out, event)
+                _say_failure(self._out, event, tried=True)
+            case events.Serving():
+                self._begin()
+                self._say("receiver", str(event.number))
+            case events.Served():
+                self._say("served", wording.served(event))
             case _:
                 assert_never(event)
 
     def ask(self, question: str) -> None:
         self._out.write(question)
-        self._asking = True
+        self._question = question
 
     def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
         self._out.write("".join(f"entry: {outline.flat(line)}\n" for line in lines))
 
     def entered(self) -> None:
-        self._asking = False
+        self._question = ""
 
     def close(self) -> None:
-        if self._asking:
-            self._asking = False
+        if self._question:
+            self._question = ""
             self._out.write("\n")
 
     def _code(self, event: events.Code) -> None:
@@ -111,6 +139,19 @@ class Plain(Closing):
         self._waiting_for, self._waiting_due = event.what, now + WAITING_S
         what = "the other side, or its answer code" if event.what == "for_answer" else "the other side"
         self._say("waiting", f"for {what}, {fmt.left(event.left_s)} left")
+
+    def _stalled(self, event: events.Stalled) -> None:
+        now = self._clock()
+        self._meter.pause()
+        if self._stalled_due is None or now >= self._stalled_due:
+            self._stalled_due = now + STALLED_S
+            self._say("stalled", wording.stalled(event))
+
+    def _back(self, kind: str, after: str, path: events.Path) -> None:
+        self._meter.resume()
+        self._stalled_due = None
+        self._say(kind, after + wording.path_changed(path, self._path, _BETWEEN))
+        self._path = wording.path_kind(path)
 
     def _manifest(self, event: events.Manifest) -> None:
         if self._role == "receive" or self._verbose:
@@ -150,11 +191,15 @@ class Plain(Closing):
         self._say("path", wording.path_line(event.path, _BETWEEN))
 
     def _say(self, kind: str, text: str) -> None:
+        """A line; while a question stands, it goes below, and the question is put again."""
+        if self._question and not self._interrupted:
+            self._interrupted = True
+            self._out.write("\n")
         self._out.write(f"{kind}: {text}\n")
 
 
 class Quiet(Closing):
-    """Errors only, and questions, since somebody has to answer them."""
+    """Errors only, and questions and numbers to compare, since somebody has to answer them."""
 
     def __init__(self, stream: TextIO, code_to: CodeSink | None) -> None:
         self._out = Out(stream)
@@ -164,10 +209,12 @@ class Quiet(Closing):
         match event:
             case events.Code() if self._code_to is not None:
                 self._code_to(event.code)
+            case events.Verification(asked=False):
+                self._out.write(f"verification: {wording.comparing(event)}\n")
             case events.File(status=events.FileStatus.FAILED):
                 self._out.write(f"failed: {wording.file_line(event, _ARROW)}\n")
             case events.Failed():
-                _say_failure(self._out, event)
+                _say_failure(self._out, event, tried=False)
             case _:
                 return
 
@@ -184,7 +231,9 @@ class Quiet(Closing):
         """Nothing was changed."""
 
 
-def _say_failure(out: Out, event: events.Failed) -> None:
+def _say_failure(out: Out, event: events.Failed, *, tried: bool) -> None:
     out.write(f"error: {wording.sentence(event.message)}\n")
+    for where, what, outcome in wording.tried_rows(event.tried if tried else ()):
+        out.write(f"tried: {where} {what}: {outcome}\n")
     if event.hint:
         out.write(f"hint: {wording.sentence(event.hint)}\n")

@@ -1,4 +1,4 @@
-"""The questions that a receiver is asked, and what an answer means. Pure; reading the line is the app's job."""
+"""The questions that a person is asked, and what an answer means. Pure; reading the line is the app's job."""
 
 from __future__ import annotations
 
@@ -54,3 +54,14 @@ def existing_question(number: int) -> str:
 def parse_existing(text: str) -> Existing | Literal["cancel"] | None:
     """The choice, by its letter or its word. Nothing but Enter cancels; "r" alone could be two things, so it is None: ask again."""
     return _EXISTING.get(text.strip().lower())
+
+
+def confirm_question(number: str) -> str:
+    """Asked before anything is sent. number: of this side."""
+    return f"Does the other side show {number}? [y/N] "
+
+
+def parse_confirm(text: str) -> bool | None:
+    """Nothing but Enter means no; None: none of the answers, so ask again."""
+    answer = parse_save(text)
+    return None if answer == "list" else answer

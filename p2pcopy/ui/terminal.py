@@ -14,7 +14,7 @@ from rich.text import Text
 from p2pcopy import events
 from p2pcopy.files.names import display
 from p2pcopy.ui import outline, views, wording
-from p2pcopy.ui.format import RateMeter, rated
+from p2pcopy.ui.format import RateMeter, duration, rated
 from p2pcopy.ui.reporter import Closing, CodeSink, Role
 from p2pcopy.ui.screen import Line, Out, Region
 from p2pcopy.ui.tally import SHOWN, Tally
@@ -55,22 +55,33 @@ class Terminal(Closing):
         self._clock = clock
         self._symbols = views.UNICODE if self._out.unicode else views.ASCII
         self._console = _console(look.color)
+        self._above: list[str] = []
+        self._question = ""
+        self._drawn_at = -FRAME_S
+        self._begin()
+
+    def _begin(self) -> None:
+        """With a connection that is to be made."""
         self._meter = RateMeter()
         self._tally = Tally()
-        self._above: list[str] = []
         self._view: Callable[[int], list[views.Pieces]] | None = None
+        self._stall: events.Stalled | None = None
         self._prompting = False
-        self._asking = False
-        self._drawn_at = -FRAME_S
         self._waiting_for = ""
         self._code_kind = ""
         self._path = ""
         self._notes = 0
 
     def tell(self, event: events.Event) -> None:
-        if self._asking and isinstance(event, events.Waiting):
+        question = self._question
+        if question and (isinstance(event, events.Waiting) or (self._stall and isinstance(event, events.Stalled))):
             return
         self._leave_question()
+        self._tell(event, asking=bool(question))
+        if question and not isinstance(event, events.Done | events.Failed):
+            self.ask(question)
+
+    def _tell(self, event: events.Event, *, asking: bool) -> None:
         match event:
             case events.Progress():
                 self._progress(event)
@@ -85,6 +96,14 @@ class Terminal(Closing):
                 self._draw()
             case events.Connected():
                 self._connected(event)
+            case events.Verification():
+                self._verification(event)
+            case events.Stalled():
+                self._stalled(event, live=self._look.progress and not asking)
+            case events.Recovered():
+                self._back(f"Back after {duration(event.gap_s)}: ", event.path)
+            case events.PathChanged():
+                self._back("Path now: ", event.path)
             case events.Manifest():
                 self._manifest(event)
             case events.Note():
@@ -96,30 +115,37 @@ class Terminal(Closing):
                 self._done(event)
             case events.Failed():
                 self._failed(event)
+            case events.Serving():
+                self._begin()
+                self._say([(f"Receiver {event.number}", "bold")])
+                self._draw()
+            case events.Served():
+                self._view = None
+                self._say([(wording.served(event), "bold green")])
+                self._draw()
             case _:
                 assert_never(event)
 
     def ask(self, question: str) -> None:
-        self._view = None
+        self._question = question
         self._draw()
         self._out.write(question)
-        self._asking = True
 
     def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
         self._out.write("".join(f"  {outline.flat(line)}\n" for line in lines))
 
     def entered(self) -> None:
-        self._asking = False
+        self._question = ""
         self._region.forget()
 
     def close(self) -> None:
         self._leave_question()
-        self._view = None
+        self._end_view()
         self._draw()
 
     def _leave_question(self) -> None:
-        if self._asking:
-            self._asking = False
+        if self._question:
+            self._question = ""
             self._out.write("\n")
 
     def _code(self, event: events.Code) -> None:
@@ -182,14 +208,32 @@ class Terminal(Closing):
 
     def _connected(self, event: events.Connected) -> None:
         self._code_kind = ""
-        again = " now" if self._path else ""
         self._path = wording.path_kind(event.path)
-        self._say([(f"Connected{again}: ", "bold"), (wording.path_line(event.path, self._symbols.between), "")])
-        if not again:
-            waiting = (
-                "Waiting for the other side to accept" if self._look.role == "send" else "Waiting for the list of files"
-            )
-            self._view = lambda _: [[(waiting, "")]]
+        self._say([("Connected: ", "bold"), (wording.path_line(event.path, self._symbols.between), "")])
+        waiting = (
+            "Waiting for the other side to accept" if self._look.role == "send" else "Waiting for the list of files"
+        )
+        self._view = lambda _: [[(waiting, "")]]
+        self._draw()
+
+    def _verification(self, event: events.Verification) -> None:
+        """The one who is asked sees the number in the question."""
+        if not event.asked:
+            self._say([("Verification number: ", "bold"), (wording.comparing(event), "")])
+            self._draw()
+
+    def _stalled(self, event: events.Stalled, *, live: bool) -> None:
+        self._meter.pause()
+        if not live and self._stall is None:
+            self._say(_stall_pieces(event))
+        self._stall = event
+        self._draw()
+
+    def _back(self, what: str, path: events.Path) -> None:
+        self._stall = None
+        self._meter.resume()
+        self._say([(what, "bold"), (wording.path_changed(path, self._path, self._symbols.between), "")])
+        self._path = wording.path_kind(path)
         self._draw()
 
     def _manifest(self, event: events.Manifest) -> None:
@@ -241,8 +285,11 @@ class Terminal(Closing):
         self._view = lambda width: views.progress_lines(progress, self._tally.short(), self._path, width, self._symbols)
         self._draw(throttled=True)
 
+    def _end_view(self) -> None:
+        self._view = self._stall = None
+
     def _done(self, event: events.Done) -> None:
-        self._view = None
+        self._end_view()
         self._list_tally()
         out = wording.left_out(event)
         self._say([(wording.outcome(event, self._look.role), "bold green" if event.ok else "bold yellow")])
@@ -254,9 +301,11 @@ class Terminal(Closing):
         self._draw()
 
     def _failed(self, event: events.Failed) -> None:
-        self._view = None
+        self._end_view()
         self._list_tally()
         self._say([("error: ", "bold red"), (wording.sentence(event.message), "bold")])
+        for row in views.tried_lines(event.tried):
+            self._say(row)
         if event.hint:
             self._say([(wording.sentence(event.hint), "")])
         self._draw()
@@ -279,7 +328,9 @@ class Terminal(Closing):
             return
         self._drawn_at = now
         columns, rows = self._out.size
-        lines = self._lines(self._view(columns))[: rows - 1] if self._view else []
+        stall = [_stall_pieces(self._stall)] if self._stall and self._look.progress else []
+        pieces = [] if self._question else [*stall, *(self._view(columns) if self._view else [])]
+        lines = self._lines(pieces)[: rows - 1]
         above, self._above = "".join(self._above), []
         self._region.draw(lines, above)
 
@@ -298,6 +349,10 @@ class Terminal(Closing):
 
     def _text(self, pieces: views.Pieces) -> Text:
         return Text.assemble(*((self._out.encodable(text), style) for text, style in pieces))
+
+
+def _stall_pieces(stall: events.Stalled) -> views.Pieces:
+    return [("Stalled: ", "bold yellow"), (wording.stalled(stall), "")]
 
 
 def _console(color: bool) -> Console:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pcopy import events
 from p2pcopy.files.names import display
 from p2pcopy.ui import format as fmt
+from p2pcopy.ui import wording
 from p2pcopy.ui.reporter import Role
 from p2pcopy.ui.wording import files_done, other_command
 
@@ -74,6 +76,19 @@ def waiting_line(waiting: events.Waiting, role: Role, kind: str, codes_shown: bo
     if cells("".join(text for text, _ in line)) + len(time) + 3 < width:
         line.append((f"  ({time})", "dim"))
     return line
+
+
+def tried_lines(tried: Sequence[events.Tried]) -> list[Pieces]:
+    """A table of what was tried, one line a row, without an end to the last column."""
+    rows = wording.tried_rows(tried)
+    width = max((cells(what) for _, what, _ in rows), default=0)
+    return [
+        [
+            (f"  {where:<5}  {what}{' ' * (width - cells(what))}  ", ""),
+            (outcome, "green" if row.ok else "yellow"),
+        ]
+        for row, (where, what, outcome) in zip(tried, rows, strict=True)
+    ]
 
 
 def prompt_line(width: int) -> Pieces:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from p2pcopy import events
 from p2pcopy.files.names import display
 from p2pcopy.ui.format import count, duration, left, percent, rate, size
 from p2pcopy.ui.reporter import Role
+
+_TRIED: Final = {"stun": "STUN", "turn": "TURN", "own": "here", "peer": "there"}
 
 
 def contents(manifest: events.Manifest) -> str:
@@ -75,6 +80,34 @@ def path_line(path: events.Path, between: str) -> str:
         kind += f" by {display(path.relay)}," if path.relay else " by the other side's server,"
     time = "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
     return f"{kind} {display(path.local)} {between} {display(path.remote)}{time}"
+
+
+def path_changed(path: events.Path, before: str, between: str) -> str:
+    """ "direct, through NAT 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
+    was = f" (was {before})" if before and before != path_kind(path) else ""
+    return path_line(path, between) + was
+
+
+def stalled(stall: events.Stalled) -> str:
+    """ "nothing heard for 12 s; goes on by itself, gives up in 9 min 48 s"."""
+    return f"nothing heard for {duration(stall.silent_s)}; goes on by itself, gives up in {duration(stall.left_s)}"
+
+
+def served(end: events.Served) -> str:
+    """ "Served 2 receivers, 1 failed"."""
+    failed = f", {end.receivers_failed:,} failed" if end.receivers_failed else ""
+    return f"Served {count(end.receivers_served, 'receiver')}{failed}"
+
+
+def comparing(verification: events.Verification) -> str:
+    """ "1234 5678 9012" and what becomes of it."""
+    who = "is it the same on the other side?" if verification.asked else "the other side compares it"
+    return f"{verification.number} ({who})"
+
+
+def tried_rows(tried: Sequence[events.Tried]) -> list[tuple[str, str, str]]:
+    """What was tried as (where, what, outcome), ready to be shown."""
+    return [(_TRIED.get(row.kind, row.kind), display(row.what), sentence(row.outcome)) for row in tried]
 
 
 def other_command(role: Role) -> str:

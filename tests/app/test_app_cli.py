@@ -13,11 +13,23 @@ import typer
 from typer.testing import CliRunner
 
 import p2pcopy.app
-from p2pcopy import __version__, cli
-from p2pcopy.config import DEFAULT_STUN, Compress, Existing, IceServer, ReceiveSettings, Relay, SendSettings
+import p2pcopy.doctor
+from p2pcopy import __version__, cli, configfile
+from p2pcopy.config import (
+    DEFAULT_STUN,
+    Compress,
+    Existing,
+    Family,
+    IceServer,
+    NetSettings,
+    ReceiveSettings,
+    Relay,
+    SendSettings,
+)
 from p2pcopy.errors import ExitCode
 
-ENVIRONMENT = ("STUN", "TURN", "TURN_USER", "TURN_PASSWORD", "CONFIG")
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+ENVIRONMENT = ("STUN", "TURN", "TURN_USER", "TURN_PASSWORD", "TURN_SECRET", "CONFIG")
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +81,8 @@ def test_send_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (made.follow_symlinks, made.compress) == (False, Compress.AUTO)
     assert made.net.stun == tuple(IceServer(url) for url in DEFAULT_STUN)
     assert (made.net.turn, made.net.relay, made.net.wait_s) == ((), Relay.AUTO, 3600)
+    assert made.net == NetSettings()
+    assert not made.keep_open
     talk = made.talk
     assert (talk.answer, talk.answer_to, talk.qr, talk.qr_file) == (None, None, None, None)
     assert (talk.json, talk.quiet, talk.verbose, talk.progress) == (False, False, False, True)
@@ -99,6 +113,99 @@ def test_send_with_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = made.talk
     assert (talk.answer, talk.answer_to, talk.qr, talk.qr_file) == ("@in", "fd:3", False, "code.png")
     assert (talk.json, talk.quiet, talk.verbose, talk.progress) == (True, False, True, False)
+
+
+def test_the_network_with_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("north\r\n")
+    made = sending(
+        monkeypatch,
+        *("a", "--interface", "eth0", "--interface", "Ethernet 2", "--ipv6", "--stall-limit", "1h", "--keep-open"),
+        *("--turn", "turn:a", "--turn", "turns:b", "--turn-secret-file", str(secret), "--turn-insecure"),
+        *("--share-relay", "--two-way", "--confirm"),
+    )
+    net = made.net
+    assert made.keep_open
+    assert (net.interfaces, net.family, net.stall_limit_s) == (("eth0", "Ethernet 2"), Family.IPV6, 3600)
+    assert net.turn == (IceServer("turn:a", secret="north"), IceServer("turns:b", secret="north"))
+    assert (net.turn_insecure, net.share_relay, net.two_way, net.confirm) == (True, True, True, True)
+    assert sending(monkeypatch, "a", "--ipv4").net.family is Family.IPV4
+
+
+def test_switches_of_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        'interface = "Ethernet 2"\nfamily = "ipv4"\nstall_limit = "5m"\nturn = "turn:a"\nturn_insecure = true\n'
+        "share_relay = true\ntwo_way = true\nconfirm = true\n"
+    )
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET", "north")
+    net = receiving(monkeypatch).net
+    assert (net.interfaces, net.family, net.stall_limit_s) == (("Ethernet 2",), Family.IPV4, 300)
+    assert net.turn == (IceServer("turn:a", secret="north"),)
+    assert (net.turn_insecure, net.share_relay, net.two_way, net.confirm) == (True, True, True, True)
+    flags = ("--no-share-relay", "--no-two-way", "--no-confirm", "--ipv6", "--interface", "eth0")
+    net = receiving(monkeypatch, *flags).net
+    assert (net.share_relay, net.two_way, net.confirm) == (False, False, False)
+    assert (net.family, net.interfaces) == (Family.IPV6, ("eth0",))
+
+
+def test_a_password_or_a_secret_from_where_it_is_given_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("password", "secret"):
+        (tmp_path / name).write_text(f"{name} in a file")
+    turn = ("--turn", "turn:a", "--turn-user", "u")
+    config = tmp_path / "config.toml"
+
+    config.write_text(f'turn_password_file = "{tmp_path / "password"}"')
+    assert receiving(monkeypatch, *turn).net.turn[0] == IceServer("turn:a", "u", "password in a file")
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET", "secret in the environment")
+    assert receiving(monkeypatch, *turn).net.turn[0] == IceServer("turn:a", "u", "", "secret in the environment")
+    flags = ("--turn-password-file", str(tmp_path / "password"))
+    assert receiving(monkeypatch, *turn, *flags).net.turn[0] == IceServer("turn:a", "u", "password in a file")
+    flags = ("--turn-secret-file", str(tmp_path / "secret"))
+    assert receiving(monkeypatch, *turn, *flags).net.turn[0] == IceServer("turn:a", "u", "", "secret in a file")
+
+    both = ("--turn-password-file", str(tmp_path / "password"), *flags)
+    assert "--turn-secret-file" in refused("receive", *turn, *both)
+    monkeypatch.setenv("P2PCOPY_TURN_PASSWORD", "password in the environment")
+    assert "P2PCOPY_TURN_SECRET" in refused("receive", *turn)
+    monkeypatch.delenv("P2PCOPY_TURN_PASSWORD")
+    monkeypatch.delenv("P2PCOPY_TURN_SECRET")
+    config.write_text(config.read_text() + f'\nturn_secret_file = "{tmp_path / "secret"}"')
+    assert "config file" in refused("receive", *turn)
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET", "a\x1b")
+    assert "P2PCOPY_TURN_SECRET" in refused("receive", *turn)
+
+
+def test_a_credential_without_a_server_is_not_even_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('turn_password_file = "/missing"')
+    assert receiving(monkeypatch).net.turn == ()
+    for flag in ("--turn-user", "--turn-password-file", "--turn-secret-file"):
+        assert "no TURN server" in refused("receive", flag, "x")
+
+
+def test_only_a_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other side's code may bring one; our own code cannot."""
+    assert receiving(monkeypatch, "CODE", "--relay", "only").net.relay is Relay.ONLY
+    assert sending(monkeypatch, "a", "--to", "CODE", "--relay", "only").net.relay is Relay.ONLY
+    assert "TURN server" in refused("receive", "--relay", "only")
+    assert "TURN server" in refused("send", "a", "--relay", "only")
+
+
+def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[NetSettings, bool, bool]] = []
+
+    def run_doctor(net: NetSettings, *, json: bool, verbose: bool) -> ExitCode:
+        asked.append((net, json, verbose))
+        return ExitCode.CONNECT
+
+    monkeypatch.setattr(p2pcopy.doctor, "run_doctor", run_doctor)
+    monkeypatch.setenv("P2PCOPY_TURN", "turn:a")
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET", "north")
+    result = CliRunner().invoke(cli.app, ["doctor", "--no-stun", "--ipv4", "--json"])
+    assert result.exit_code == ExitCode.CONNECT
+    turn = (IceServer("turn:a", secret="north"),)
+    assert asked == [(NetSettings(stun=(), turn=turn, family=Family.IPV4), True, False)]
+    event = json.loads(refused("doctor", "--json", "--ipv4", "--ipv6"))
+    assert event["error"] == "usage"
 
 
 def test_receive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,14 +253,32 @@ def test_settings_that_contradict_each_other(tmp_path: Path) -> None:
     assert "--verbose" in refused("send", "a", "-q", "-v")
     assert "--output -" in refused("receive", "X", "--json", "-o", "-")
     assert "user name and a password" in refused("send", "a", "--turn", "turn:a", "--turn-user", "u")
-    assert "TURN server" in refused("send", "a", "--relay", "only")
+    assert "--ipv6" in refused("send", "a", "--ipv4", "--ipv6")
+    assert "TURN server" in refused("send", "a", "--share-relay")
+    assert "--relay never" in refused("receive", "CODE", "--share-relay", "--relay", "never")
+    assert "--keep-open" in refused("send", "a", "--keep-open", "--to", "CODE")
+    assert "standard input" in refused("send", "a", "-", "--keep-open")
 
 
 def test_a_password_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for name, reason in (("missing", "No such file"), ("binary", "not text"), (".", "directory")):
-        flags = ("--turn", "turn:a", "--turn-user", "u", "--turn-password-file", str(tmp_path / name))
-        assert reason in refused("send", "a", *flags, exit_code=3)
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "two lines").write_text("one\ntwo\n")
+    (tmp_path / "endless").write_text("x" * 2000)
+    reasons = {
+        "missing": "No such file",
+        "binary": "not text",
+        ".": "directory",
+        "empty": "it is empty",
+        "two lines": "not one line",
+        "endless": "not one line",
+    }
+    for name, reason in reasons.items():
+        for flag, what in (("--turn-password-file", "TURN password"), ("--turn-secret-file", "TURN secret")):
+            flags = ("--turn", "turn:a", "--turn-user", "u", flag, str(tmp_path / name))
+            said = refused("send", "a", *flags, exit_code=3)
+            assert reason in said
+            assert what in said
 
 
 def test_failures_before_the_run_are_told_as_json_too() -> None:
@@ -191,7 +316,7 @@ atexit.register(lambda: print("imported:", *(name for name in heavy if name in s
 """
     version = run(script, "--version")
     assert version.stdout == f"p2pcopy {__version__}\nimported:\n"
-    for arguments in (["--help"], ["send", "--help"], ["receive", "-h"], ["send"], []):
+    for arguments in (["--help"], ["send", "--help"], ["receive", "-h"], ["doctor", "--help"], ["send"], []):
         done = run(script, *arguments)
         assert "Usage:" in done.stdout + done.stderr
         assert done.stdout.endswith("imported:\n")
@@ -231,10 +356,42 @@ def test_closed_streams_are_occupied() -> None:
     assert "standard output is closed" in done.stderr
 
 
+LENT = "those with a secret"
 DEFAULTS = {
-    "send": ["stdin", "auto", "-", "-", "where they fit", "auto", "1h"],
-    "receive": [".", "ask on a terminal, else refuse", "auto", "1h", "-", "-", "where they fit"],
+    "send": ["stdin", "auto", "1h", "no", "no", "-", "-", "where they fit", "10m", "auto", LENT],
+    "receive": [
+        ".",
+        "ask on a terminal, else refuse",
+        "10m",
+        "auto",
+        LENT,
+        "1h",
+        "no",
+        "no",
+        "-",
+        "-",
+        "where they fit",
+    ],
+    "doctor": [],
 }
+PANELS = {
+    "send": ["Arguments", "Options", "Codes", "Network", "Relay", "Output"],
+    "receive": ["Arguments", "Options", "Network", "Relay", "Codes", "Output"],
+    "doctor": ["Options", "Network", "Relay"],
+}
+
+
+def test_the_page_has_every_setting() -> None:
+    """In each row of the table: the flags, the variable, the key."""
+    rows = re.findall(r"^\| (`--[^|]*)\|([^|]*)\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert [key for *_, key in rows] == list(configfile.KEYS)
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    flags = {
+        flag for each in commands.values() for param in each.params for flag in (*param.opts, *param.secondary_opts)
+    }
+    assert set(re.findall(r"`(--?[\w-]+)`", " ".join(named for named, *_ in rows))) <= flags
+    variables = {name for _, named, _ in rows for name in re.findall(r"P2PCOPY_\w+", named)}
+    assert variables == {f"P2PCOPY_{name}" for name in ENVIRONMENT} - {"P2PCOPY_CONFIG"}
 
 
 @pytest.mark.parametrize("command", DEFAULTS)
@@ -245,8 +402,7 @@ def test_help_says_everything_that_was_written_for_it(command: str) -> None:
     assert re.findall(r"\(default: ([^)]*)\)", shown) == DEFAULTS[command]
     described = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
     assert all(each.help in shown for each in described)
-    assert {"send": "[OPTIONS] PATH...", "receive": "[OPTIONS] [CODE]"}[command] in shown
+    assert {"send": "[OPTIONS] PATH...", "receive": "[OPTIONS] [CODE]", "doctor": "doctor [OPTIONS]"}[command] in shown
     for odd in ("<bool>", "<str>", "<list", "{", "[[", "[default"):
         assert odd not in shown
-    for panel in ("Arguments", "Options", "Codes", "Network", "Output"):
-        assert f"─ {panel} ─" in shown
+    assert re.findall(r"─ (\w+) ─", shown) == PANELS[command]

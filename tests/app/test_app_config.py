@@ -84,6 +84,8 @@ def test_flag_before_environment_before_file_before_default() -> None:
     assert layered("", environment, "EMPTY", table, "key", "default") == "file"
     assert layered(None, environment, "", table, "key", "default") == "file"
     assert layered([], environment, "MISSING", table, "other", "default") == "default"
+    assert layered(False, environment, "", {"key": True}, "key", None) is False
+    assert layered(None, environment, "", {"key": False}, "key", True) is False
 
 
 def test_servers() -> None:

@@ -24,8 +24,16 @@ def test_every_key(file: Path) -> None:
         turn = "turn:a turn:b"
         turn_user = "user"
         turn_password_file = "~/secret"
+        turn_secret_file = "~/shared"
+        turn_insecure = true
         relay = "never"
+        share_relay = false
+        interface = ["eth0", "Ethernet 2"]
+        family = "ipv6"
+        two_way = true
+        confirm = true
         wait = "15m"
+        stall_limit = "1h"
         compress = "always"
         existing = "skip"
         output = "~/Downloads"
@@ -40,10 +48,15 @@ def test_every_key(file: Path) -> None:
     ("content", "message", "hint"),
     [
         ("relais = 'only'", "'relais' in", "Did you mean 'relay'?"),
-        ("x = 1", "is not a setting", "There are stun, turn,"),
+        ("x = 1", "is not a setting", "There are stun, interface,"),
         ("[wait]\nx = 1", "'wait' in", "quotes"),
         ("wait = 60", "has to be text", "quotes"),
         ("stun = [1]", "has to be text", "quotes"),
+        ("interface = 1", "has to be text", "quotes"),
+        ("confirm = 'yes'", "'confirm' in", "without quotes"),
+        ("share_relay = 1", "has to be true or false", "without quotes"),
+        ("wait = true", "has to be text", "quotes"),
+        ("family = 'ipv5'", "'ipv5' in", "any, ipv4, ipv6"),
         ("relay = 'maybe'", "'maybe' in", "auto, only, never"),
         ("existing = 'merge'", "no choice for 'existing'", "rename"),
         ("wait 60", "cannot be used", "Mend it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from p2pcopy.errors import CodeError, LocalFileError
 from p2pcopy.explain import explain_code
 from p2pcopy.signaling import code, qr
 from p2pcopy.signaling.code import Answer, Candidate, Generic, Offer, Starter
+from p2pcopy.signaling.lent import LentServer, credential_end, time_limited
 
 HOST = Candidate("host", "192.0.2.1", 4242)
 PUBLIC = Candidate("srflx", "2001:db8::1", 5151)
@@ -18,9 +20,10 @@ RELAY = Candidate("relay", "203.0.113.9", 6000)
 SECRET = bytes(range(16))
 
 
-def offer(starter: Starter = Starter.SENDER, wait_s: float = 1800) -> str:
+def offer(starter: Starter = Starter.SENDER, wait_s: float = 1800, **more: Any) -> str:
     expires = code.expiry_minute(time.time() + wait_s)
-    return code.to_text(code.encode_offer(Offer(SECRET, bytes(code.PIN_SIZE), starter, expires, (HOST, PUBLIC, RELAY))))
+    made = Offer(SECRET, bytes(code.PIN_SIZE), starter, expires, (HOST, PUBLIC, RELAY), **more)
+    return code.to_text(code.encode_offer(made))
 
 
 def test_an_offer() -> None:
@@ -36,6 +39,29 @@ def test_an_offer() -> None:
 
 def test_the_offer_of_a_receiver() -> None:
     assert "p2pcopy send --to CODE PATH" in explain_code(offer(Starter.RECEIVER))
+
+
+def test_an_offer_with_turn_servers() -> None:
+    credential = time_limited("s3cret", "me", credential_end(code.expiry_minute(time.time() + 1800), time.time()))
+    lent = (
+        LentServer("turn.example.org", 443, "tcp", True, *credential),
+        LentServer("2001:db8::5", 3478, "udp", False, "north", "south"),
+    )
+    text = explain_code(offer(relays=lent))
+    assert text.splitlines()[2:5] == [
+        "TURN servers in it, for the other side to use:",
+        "  turns:turn.example.org:443?transport=tcp  with a credential that ends by itself",
+        "  turn:[2001:db8::5]:3478  with a user name and password",
+    ]
+    for hidden in ("south", *credential):
+        assert hidden not in text
+
+
+def test_two_ways() -> None:
+    assert "--two-way" in explain_code(offer(two_way=True)).splitlines()[2]
+    text = code.to_text(code.encode_answer(Answer((HOST,), bytes(code.PIN_SIZE)), SECRET))
+    assert "--two-way" in explain_code(text).splitlines()[1]
+    assert "--two-way" not in explain_code(offer())
 
 
 def test_an_expired_offer() -> None:

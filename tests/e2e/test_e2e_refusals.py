@@ -37,7 +37,7 @@ def untouched(work: Path) -> dict[bytes, Facts]:
 def failed(ended: Ended, exit_code: int, *words: str) -> None:
     """It ended like this, with one error that holds these words, and a hint."""
     assert ended.exit_code == exit_code, ended.err
-    lines = ended.err.splitlines()
+    lines = [line for line in ended.err.splitlines() if not line.startswith("tried: ")]
     assert [line for line in lines if line.startswith("error: ")] == [line for line in lines if "error" in line], lines
     assert lines[-2].startswith("error: "), lines
     assert lines[-1].startswith("hint: "), lines

@@ -127,7 +127,7 @@ def test_a_side_that_is_killed_is_noticed_by_the_other(start: Processes) -> None
     killed_receiver.kill()
     began = time.monotonic()
     for left in (receiver, sender):
-        assert "nothing was heard of the other side" in ends_within(left, NOTICED_WITHIN_S, 6)
+        assert "nobody listens any more" in ends_within(left, NOTICED_WITHIN_S, 6)
     assert time.monotonic() - began < NOTICED_WITHIN_S + SLACK_S
     assert not [path for path in (start.work / "out").iterdir() if path.name in ("stream", "another")]
 

@@ -3,8 +3,9 @@
 Needs Linux, root, iproute2, nftables and, for the servers, coturn. See lab.network.Lab and lab.turn.Coturn.
 """
 
+from lab.kinds import Family, Layout, Nat, Shape, Site
 from lab.network import Lab, Topology
 from lab.place import Place
 from lab.turn import PASSWORD, USERNAME, Coturn
 
-__all__ = ["PASSWORD", "USERNAME", "Coturn", "Lab", "Place", "Topology"]
+__all__ = ["PASSWORD", "USERNAME", "Coturn", "Family", "Lab", "Layout", "Nat", "Place", "Shape", "Site", "Topology"]

@@ -3,50 +3,79 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import itertools
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from enum import Enum
-from pathlib import Path
 from types import TracebackType
 
-# Network namespaces are named p2pcopy-<process>-<number>-<member>; what a killed process leaves is swept by the next one.
-_PREFIX = "p2pcopy"
+from lab import namespaces, nat
+from lab.kinds import Family, Layout, Nat, Shape, Site
+from lab.plan import SERVER, SERVER6, SERVER6_2, SERVER_2, Link, Plan
+from lab.slow import Slow
+from lab.tied import shell
+
 _numbers = itertools.count(1)
-_CLONE_NEWNET = 0x40000000
 
 
 class Topology(Enum):
     """LAN: both on one switch, 10.77.0.2 and 10.77.0.3. PUBLIC: public addresses in two networks, 203.0.113.101 and
-    198.51.100.102. TWO_NATS: 10.1.0.2 and 10.2.0.2, each behind a port-restricted NAT at these public addresses. The
-    middle has 203.0.113.10, free for servers."""
+    198.51.100.102. TWO_NATS: 10.1.0.2 and 10.2.0.2, each behind a port-restricted NAT at these public addresses."""
 
     LAN = "lan"
     PUBLIC = "public"
     TWO_NATS = "two-nats"
 
 
+_LAYOUTS = {
+    Topology.LAN: Layout(Site(), Site(), Shape.TOGETHER),
+    Topology.PUBLIC: Layout(Site(), Site()),
+    Topology.TWO_NATS: Layout(Site(Nat.PORT_RESTRICTED), Site(Nat.PORT_RESTRICTED)),
+}
+
+
 class Lab:
     """Use as a context manager: everything is gone afterwards, also after a failure.
 
-    Members: "a" and "b", the hosts; "ra" and "rb", their NATs; "m", the middle that all cables lead to.
+    Members: "a" and "b", the hosts; "ra" and "rb", their NATs ("ra" alone where they share it); "m", the middle that all
+    cables lead to, with addresses for servers. mapping_s: for how long a NAT keeps a mapping that is not used.
     """
 
-    SERVER = "203.0.113.10"
+    SERVER = SERVER
+    SERVER_2 = SERVER_2
+    SERVER6 = SERVER6
+    SERVER6_2 = SERVER6_2
 
-    def __init__(self, topology: Topology) -> None:
-        self.topology = topology
-        self._name = f"{_PREFIX}-{os.getpid()}-{next(_numbers)}"
+    def __init__(self, layout: Topology | Layout, *, mapping_s: int = nat.MAPPING_S) -> None:
+        self.layout = _LAYOUTS[layout] if isinstance(layout, Topology) else layout
+        self._name = namespaces.name(next(_numbers))
+        self._plan = Plan(self.namespace, mapping_s)
+        self._slow: dict[str, Slow] = {}
+        self._cut: dict[str, Link] = {}
+        self._moves = {"a": itertools.count(1), "b": itertools.count(1)}
+        self._shifts = itertools.count(1)
+
+    @classmethod
+    def between(cls, a: Nat, b: Nat, family: Family = Family.IPV4) -> Lab:
+        """Each host behind a NAT of its own."""
+        return cls(Layout(Site(a, family), Site(b, family)))
+
+    @classmethod
+    def together(cls, kind: Nat, family: Family = Family.IPV4) -> Lab:
+        """Both on one LAN, behind one NAT, or with Nat.NONE behind none."""
+        return cls(Layout(Site(kind, family), Site(kind, family), Shape.TOGETHER))
+
+    @classmethod
+    def isolated(cls, kind: Nat, family: Family = Family.IPV4) -> Lab:
+        """Both behind one NAT, which lets them not reach each other."""
+        return cls(Layout(Site(kind, family), Site(kind, family), Shape.ISOLATED))
 
     def __enter__(self) -> Lab:
-        _sweep()
+        namespaces.sweep()
         try:
-            _shell(self._plan())
+            self._plan.build(self.layout)
+            self._carry_out()
         except BaseException:
             self._remove()
             raise
@@ -57,6 +86,9 @@ class Lab:
     ) -> None:
         self._remove()
 
+    def __str__(self) -> str:
+        return str(self.layout)
+
     def namespace(self, member: str) -> str:
         return f"{self._name}-{member}"
 
@@ -64,136 +96,96 @@ class Lab:
         """The command line that runs a command in a member's place. The process keeps its id: it can be signalled."""
         return ["ip", "netns", "exec", self.namespace(member), *arguments]
 
-    @contextlib.contextmanager
-    def inside(self, member: str) -> Iterator[None]:
+    def inside(self, member: str) -> contextlib.AbstractContextManager[None]:
         """Sockets that this thread opens, and threads that it starts, are in the member's place."""
-        with Path("/proc/thread-self/ns/net").open("rb") as home:
-            with Path("/run/netns", self.namespace(member)).open("rb") as place:
-                _enter(place.fileno())
-            try:
-                yield
-            finally:
-                _enter(home.fileno())
+        return namespaces.inside(self.namespace(member))
 
-    def cut(self, member: str) -> None:
+    def link(self, host: str) -> Link:
+        """How host "a" or "b" is connected now."""
+        return self._plan.links[host]
+
+    def cut(self, host: str) -> None:
         """Everything on the cable of host "a" or "b", or of the NAT before it, vanishes; nobody is told."""
+        if host in self._cut:
+            raise ValueError(f"{host} is cut already")
+        self._cut[host] = link = self.link(host)
+        # Who is next on the cable stays known: the break that this stands for is further away.
+        neighbours = "ether type arp accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
         chains = "; ".join(
-            f'chain {hook} {{ type filter hook {hook} device "to-{member}" priority 0; policy drop; }}'
+            f'chain {hook} {{ type filter hook {hook} device "{link.device}" priority 0; policy drop; {neighbours}; }}'
             for hook in ("ingress", "egress")
         )
-        self._nft(f"table netdev cut-{member} {{ {chains}; }}")
+        self._nft(link.where, f"table netdev cut-{host} {{ {chains}; }}")
 
-    def mend(self, member: str) -> None:
+    def mend(self, host: str) -> None:
         """The end of cut."""
-        self._nft(f"delete table netdev cut-{member}")
+        if host not in self._cut:
+            raise ValueError(f"{host} is not cut")
+        self._nft(self._cut.pop(host).where, f"delete table netdev cut-{host}")
 
-    def forget_mappings(self, member: str) -> None:
-        """The NAT before host "a" or "b" starts again."""
-        _shell([f"ip netns exec {self.namespace('r' + member)} conntrack -F >/dev/null 2>&1"])
+    def slow_down(self, host: str, *, delay_s: float = 0.0, loss: float = 0.0, seed: int = 0) -> None:
+        """What goes through the cable of host "a" or "b" takes delay_s longer each way, and a part of the packets, 0 to 1, is
+        lost, the same ones for the same seed. Both 0: the bare cable again. Nothing else changes, mappings included."""
+        link = self.link(host)
+        old = self._slow.pop(host, None)
+        if old is not None:
+            shell(old.undo_script(link.device, link.bridge))
+            old.stop()
+        if delay_s or loss:
+            self._slow[host] = new = Slow(self.command(link.where), host, delay_s, loss, seed)
+            shell(new.script(link.device, link.bridge))
 
-    # How it is built
+    def slow(self, host: str) -> Slow:
+        """What slow_down has put into the cable of host "a" or "b"."""
+        return self._slow[host]
 
-    def _plan(self) -> list[str]:
-        members = ["m", "a", "b"] + (["ra", "rb"] if self.topology is Topology.TWO_NATS else [])
-        plan = []
-        for member in members:
-            place = self.namespace(member)
-            plan += [f"ip netns add {place}", f"ip -n {place} link set lo up", f"ip netns exec {place} {_NO_IPV6}"]
-        return (
-            plan
-            + {
-                Topology.LAN: self._lan,
-                Topology.PUBLIC: self._public,
-                Topology.TWO_NATS: self._two_nats,
-            }[self.topology]()
-        )
+    def forget_mappings(self, host: str) -> None:
+        """The NAT before host "a" or "b" starts again. Its next mappings have the same ports where it preserves them."""
+        place = self._nat(host)
+        shell([f"ip netns exec {place} nft '{nat.FORGET}'", _forget_connections(place)])
 
-    def _lan(self) -> list[str]:
-        middle = self.namespace("m")
-        plan = [f"ip -n {middle} link add switch type bridge", f"ip -n {middle} link set switch up"]
-        plan.append(f"ip -n {middle} addr add {self.SERVER}/24 dev switch")
-        plan.append(f"ip -n {middle} addr add 10.77.0.1/24 dev switch")
-        for member, address in (("a", "10.77.0.2/24"), ("b", "10.77.0.3/24")):
-            plan += self._cable(member, member, "eth0", address, "10.77.0.1")
-            plan.append(f"ip -n {middle} link set to-{member} master switch")
-        return plan
+    def rebind(self, host: str) -> None:
+        """The NAT before host "a" or "b" forgets its mappings, and the next ones have other ports."""
+        link = self.link(host)
+        place = self._nat(host)
+        change = nat.rules(link.site.nat, link.public, shift=next(self._shifts), mapping_s=self._plan.mapping_s)
+        shell([f"ip netns exec {place} nft -f - <<'.'", change, ".", _forget_connections(place)])
 
-    def _public(self) -> list[str]:
-        return [*self._middle(), *self._uplink("a", "a", "eth0"), *self._uplink("b", "b", "eth0")]
+    def roam(self, host: str, site: Site | None = None) -> None:
+        """Host "a" or "b" leaves its network, and gets another address in a new one; site: what is there, None: the same as
+        before. At most plan.MAX_NUMBER times each. What the cable was like, cut or slow, is left behind."""
+        link = self.link(host)
+        if host in self._cut:
+            self.mend(host)
+        if host in self._slow:
+            self.slow_down(host)
+        shell([f"ip -n {self.namespace(host)} link delete {link.host_device}"])
+        self._plan.attach(host, site or link.site, next(self._moves[host]))
+        self._carry_out()
 
-    def _two_nats(self) -> list[str]:
-        plan = self._middle()
-        for member, network in (("a", "10.1.0"), ("b", "10.2.0")):
-            nat, host = self.namespace("r" + member), self.namespace(member)
-            plan += [
-                *self._uplink(member, "r" + member, "wan"),
-                f"ip -n {nat} link add lan type veth peer name eth0 netns {host}",
-                f"ip -n {nat} link set lan up",
-                f"ip -n {nat} addr add {network}.1/24 dev lan",
-                f"ip -n {host} link set eth0 up",
-                f"ip -n {host} addr add {network}.2/24 dev eth0",
-                f"ip -n {host} route add default via {network}.1",
-                f"ip netns exec {nat} sysctl -qw net.ipv4.ip_forward=1",
-                f"ip netns exec {nat} nft '{_PORT_RESTRICTED}'",
-            ]
-        return plan
+    def _nat(self, host: str) -> str:
+        """The namespace of its NAT."""
+        link = self.link(host)
+        if not link.nat:
+            raise ValueError(f"{host} is behind no NAT")
+        return self.namespace(link.nat)
 
-    def _middle(self) -> list[str]:
-        """A router with the servers' address. Packets to nowhere vanish: coturn drops an allocation that gets an error."""
-        middle = self.namespace("m")
-        return [
-            f"ip netns exec {middle} sysctl -qw net.ipv4.ip_forward=1",
-            f"ip -n {middle} link add servers type veth peer name nowhere",
-            f"ip -n {middle} link set servers up arp off",
-            f"ip -n {middle} link set nowhere up arp off",
-            f"ip -n {middle} addr add {self.SERVER}/32 dev servers",
-            f"ip -n {middle} route add default dev servers",
-        ]
+    def _carry_out(self) -> None:
+        lines, self._plan.lines = self._plan.lines, []
+        shell(lines)
 
-    def _uplink(self, member: str, end: str, device: str) -> list[str]:
-        address, gateway = _PUBLIC_ADDRESSES[member]
-        middle = self.namespace("m")
-        plan = self._cable(member, end, device, f"{address}/24", gateway)
-        return [*plan, f"ip -n {middle} addr add {gateway}/24 dev to-{member}"]
-
-    def _cable(self, member: str, end: str, device: str, address: str, gateway: str) -> list[str]:
-        middle, place = self.namespace("m"), self.namespace(end)
-        return [
-            f"ip -n {middle} link add to-{member} type veth peer name {device} netns {place}",
-            f"ip -n {middle} link set to-{member} up",
-            f"ip -n {place} link set {device} up",
-            f"ip -n {place} addr add {address} dev {device}",
-            f"ip -n {place} route add default via {gateway}",
-        ]
-
-    def _nft(self, rules: str) -> None:
-        _shell([f"ip netns exec {self.namespace('m')} nft '{rules}'"])
+    def _nft(self, member: str, rules: str) -> None:
+        shell([f"ip netns exec {self.namespace(member)} nft '{rules}'"])
 
     def _remove(self) -> None:
-        _delete(name for name in _namespaces() if name.startswith(self._name + "-"))
+        for each in self._slow.values():
+            each.stop()
+        self._slow.clear()
+        namespaces.delete(namespaces.present(f"{self._name}-"))
 
 
-_PUBLIC_ADDRESSES = {"a": ("203.0.113.101", "203.0.113.1"), "b": ("198.51.100.102", "198.51.100.1")}
-_NO_IPV6 = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
-# An unsolicited packet must neither be answered nor leave a conntrack entry: it would take the port from the mapping
-# that the host's own packet is about to make, and give it another one.
-_PORT_RESTRICTED = """
-table ip nat {
-  chain post { type nat hook postrouting priority srcnat; oifname "wan" masquerade; }
-}
-table ip filter {
-  chain forward {
-    type filter hook forward priority 0; policy drop;
-    ct state established,related accept
-    iifname "lan" accept
-  }
-  chain input {
-    type filter hook input priority 0; policy accept;
-    iifname "wan" ct state established,related accept
-    iifname "wan" drop
-  }
-}
-"""
+def _forget_connections(namespace: str) -> str:
+    return f"ip netns exec {namespace} conntrack -F >/dev/null 2>&1"
 
 
 @functools.cache
@@ -201,7 +193,7 @@ def why_not() -> str:
     """Why there can be no laboratory on this machine, "" when there can."""
     if os.name != "posix" or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [tool for tool in ("ip", "nft", "sysctl", "conntrack") if shutil.which(tool) is None]
+    missing = [tool for tool in ("ip", "nft", "sysctl", "conntrack", "setpriv") if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     try:
@@ -209,32 +201,3 @@ def why_not() -> str:
             return ""
     except (OSError, RuntimeError) as error:
         return f"network namespaces do not work here: {error}"
-
-
-def _shell(lines: list[str]) -> None:
-    done = subprocess.run(["sh", "-e", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip() or f"exit code {done.returncode}")
-
-
-def _namespaces() -> list[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return os.listdir("/run/netns")
-    return []
-
-
-def _delete(names: Iterator[str]) -> None:
-    for name in names:
-        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
-
-
-def _sweep() -> None:
-    found = [(name, re.match(rf"{_PREFIX}-(\d+)-", name)) for name in _namespaces()]
-    _delete(name for name, match in found if match and not Path(f"/proc/{match[1]}").exists())
-
-
-def _enter(namespace: int) -> None:
-    setns: Callable[[int, int], int] = ctypes.CDLL(None, use_errno=True).setns
-    if setns(namespace, _CLONE_NEWNET) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))

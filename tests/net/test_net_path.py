@@ -1,30 +1,41 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 
 import pytest
-from aioice import Candidate
 
 from p2pcopy.events import PathKind
-from p2pcopy.net.ice import SelectedPair
 from p2pcopy.net.interfaces import LocalAddress, is_private, local_addresses
+from p2pcopy.net.pairs import CHECK_PRIORITY, RELAYED_PRIORITY, Address, Pair, Remote, RemoteType
 from p2pcopy.net.path import describe
 
 
-def candidate(kind: str, host: str, port: int = 1000) -> Candidate:
-    return Candidate("1", 1, "udp", 1, host, port, kind)
+@dataclass(eq=False)
+class Here:
+    address: Address
+    relay: str = ""
+
+    def send(self, data: bytes, address: Address) -> None:
+        raise AssertionError("nothing is sent here")
 
 
-def selected(
-    local: Candidate,
-    remote: Candidate,
+def pair(
+    local: str,
+    kind: RemoteType,
+    remote: str,
     *,
+    port: int = 1000,
     mapped: str = "",
-    is_relayed: bool = False,
     relay: str = "",
+    priority: int = CHECK_PRIORITY,
     rtt_s: float | None = None,
-) -> SelectedPair:
-    return SelectedPair(local, remote, (mapped or local.host, local.port), relay, is_relayed, rtt_s)
+) -> Pair:
+    made = Pair(Here((local, 1000), relay), Remote((remote, port), kind, priority), due=0, pause=0, seen=0)
+    made.mapped = (mapped, 1000) if mapped else None
+    if rtt_s is not None:
+        made.rtts.append(rtt_s)
+    return made
 
 
 OWN = (
@@ -35,52 +46,34 @@ OWN = (
 
 
 @pytest.mark.parametrize(
-    ("pair", "kind"),
+    ("selected", "kind"),
     [
-        (selected(candidate("host", "192.168.1.5"), candidate("host", "192.168.1.9")), PathKind.LOCAL),
-        (selected(candidate("host", "192.168.1.5"), candidate("prflx", "10.9.9.9")), PathKind.LOCAL),
-        (selected(candidate("host", "198.51.100.7"), candidate("host", "198.51.100.9")), PathKind.LOCAL),
-        (selected(candidate("host", "2001:db8::5"), candidate("host", "2001:db8::6")), PathKind.LOCAL),
-        (selected(candidate("host", "2001:db8::5"), candidate("host", "2001:db8:1::6")), PathKind.DIRECT),
-        (selected(candidate("host", "198.51.100.7"), candidate("host", "198.51.100.200")), PathKind.DIRECT),
-        (selected(candidate("host", "198.51.100.7"), candidate("srflx", "198.51.100.9")), PathKind.DIRECT),
-        (
-            selected(candidate("host", "192.168.1.5"), candidate("srflx", "203.0.113.9"), mapped="203.0.113.1"),
-            PathKind.DIRECT,
-        ),
-        (
-            selected(candidate("relay", "203.0.113.1"), candidate("host", "192.168.1.9"), is_relayed=True),
-            PathKind.RELAYED,
-        ),
-        (
-            selected(candidate("host", "192.168.1.5"), candidate("prflx", "203.0.113.9"), is_relayed=True),
-            PathKind.RELAYED,
-        ),
+        (pair("192.168.1.5", "host", "192.168.1.9"), PathKind.LOCAL),
+        (pair("192.168.1.5", "prflx", "10.9.9.9"), PathKind.LOCAL),
+        (pair("198.51.100.7", "host", "198.51.100.9"), PathKind.LOCAL),
+        (pair("2001:db8::5", "host", "2001:db8::6"), PathKind.LOCAL),
+        (pair("2001:db8::5", "host", "2001:db8:1::6"), PathKind.DIRECT),
+        (pair("198.51.100.7", "host", "198.51.100.200"), PathKind.DIRECT),
+        (pair("198.51.100.7", "srflx", "198.51.100.9"), PathKind.DIRECT),
+        (pair("192.168.1.5", "srflx", "203.0.113.9", mapped="203.0.113.1"), PathKind.DIRECT),
+        (pair("203.0.113.1", "host", "192.168.1.9", relay="turn:x"), PathKind.RELAYED),
+        (pair("192.168.1.5", "relay", "203.0.113.9"), PathKind.RELAYED),
+        (pair("192.168.1.5", "prflx", "203.0.113.9", priority=RELAYED_PRIORITY), PathKind.RELAYED),
     ],
 )
-def test_names_the_kind(pair: SelectedPair, kind: PathKind) -> None:
-    assert describe(pair, OWN).kind is kind
+def test_names_the_kind(selected: Pair, kind: PathKind) -> None:
+    assert describe(selected, OWN).kind is kind
 
 
 def test_a_nat_on_our_side_is_told() -> None:
-    pair = selected(
-        candidate("host", "192.168.1.5"), candidate("srflx", "203.0.113.9", 2000), mapped="203.0.113.1", rtt_s=0.01234
-    )
-    path = describe(pair, OWN)
+    path = describe(pair("192.168.1.5", "srflx", "203.0.113.9", port=2000, mapped="203.0.113.1", rtt_s=0.01234), OWN)
     assert (path.local, path.local_type) == ("203.0.113.1:1000", "srflx")
     assert (path.remote, path.remote_type) == ("203.0.113.9:2000", "srflx")
     assert path.rtt_ms == 12.3
 
 
 def test_our_relay_is_named() -> None:
-    pair = selected(
-        candidate("relay", "203.0.113.1"),
-        candidate("host", "2001:db8::9"),
-        mapped="192.0.2.1",
-        is_relayed=True,
-        relay="turn:x",
-    )
-    path = describe(pair, OWN)
+    path = describe(pair("203.0.113.1", "host", "2001:db8::9", relay="turn:x"), OWN)
     assert (path.local, path.local_type, path.relay) == ("203.0.113.1:1000", "relay", "turn:x")
     assert path.remote == "[2001:db8::9]:1000"
     assert path.rtt_ms is None

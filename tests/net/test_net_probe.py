@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from aioice.ice import Connection
+from aioice.turn import TurnClientMixin
 
 from p2pcopy.errors import ExitCode, InternalError
 from p2pcopy.net import probe
@@ -20,8 +20,8 @@ def test_an_untested_version_is_named_with_the_remedy(monkeypatch: pytest.Monkey
 
 
 def test_a_missing_member_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "TOUCHED", ((Connection, ("_check_list", "_no_such_thing")),))
-    with pytest.raises(InternalError, match=r"Connection\._no_such_thing"):
+    monkeypatch.setattr(probe, "TOUCHED", ((TurnClientMixin, ("request", "_no_such_thing")),))
+    with pytest.raises(InternalError, match=r"TurnClientMixin\._no_such_thing"):
         probe.probe_libraries()
 
 

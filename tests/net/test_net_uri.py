@@ -18,7 +18,7 @@ from p2pcopy.net.uri import ServerUri, parse_server_uri
         ("stun:stun.example.org", ServerUri("stun", "stun.example.org", 3478, "udp", tls=False)),
         ("stun:192.0.2.1:19302", ServerUri("stun", "192.0.2.1", 19302, "udp", tls=False)),
         ("stun:[2001:DB8::1]:3479", ServerUri("stun", "2001:db8::1", 3479, "udp", tls=False)),
-        ("turn:turn.example.org", ServerUri("turn", "turn.example.org", 3478, "udp", tls=False)),
+        ("turn:turn.example.org", ServerUri("turn", "turn.example.org", 3478, "udp", tls=False, or_tcp=True)),
         ("turn:turn.example.org?transport=udp", ServerUri("turn", "turn.example.org", 3478, "udp", tls=False)),
         ("turn:[::1]?transport=tcp", ServerUri("turn", "::1", 3478, "tcp", tls=False)),
         ("turns:turn.example.org", ServerUri("turn", "turn.example.org", 5349, "tcp", tls=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import hmac
 import json
 import re
 from contextlib import suppress
@@ -27,9 +28,8 @@ from p2pcopy.errors import (
 )
 from p2pcopy.signaling.base32 import ALPHABET, MAX_TEXT, from_text
 from p2pcopy.signaling.candidates import CANDIDATE_TYPES, MAX_CANDIDATES, Candidate, select_candidates
+from p2pcopy.signaling.checks import crc8
 from p2pcopy.signaling.code import (
-    EPOCH_S,
-    ICE_CHARACTERS,
     Answer,
     Generic,
     Offer,
@@ -45,6 +45,9 @@ from p2pcopy.signaling.code import (
     seconds_left,
     to_text,
 )
+from p2pcopy.signaling.expiry import EPOCH_S
+from p2pcopy.signaling.lent import LentServer, Transport, credential_end, time_limited
+from p2pcopy.signaling.parameters import ICE_CHARACTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "codes.md").read_text(encoding="utf-8")
 VECTORS: list[dict[str, Any]] = json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0])
@@ -74,6 +77,26 @@ SIZES = {
     "LAN, public and relay": (56, 90, 4, 22, 36, 2),
     "LAN, IPv6 local, IPv6 global and public": (87, 140, 5, 53, 85, 4),
     "8 candidates": (114, 183, 6, 80, 128, 5),
+}
+ENDS_S = credential_end(expiry_minute(NOW_S + 3600), NOW_S)
+AT_THE_RELAY = LentServer(RELAY.host, 3478, "udp", False, *time_limited("secret", "", ENDS_S))
+ELSEWHERE = LentServer("198.51.100.10", 3479, "udp", False, *time_limited("secret", "", ENDS_S))
+BY_NAME = LentServer("turn.example.org", 443, "tcp", True, *time_limited("secret", "", ENDS_S))
+WITH_PASSWORD = LentServer(RELAY.host, 3478, "udp", False, "username", "password" * 2)
+RELAYED = CASES["LAN, public and relay"]
+EXTRAS: dict[str, tuple[tuple[LentServer, ...], bool, bytes, tuple[int, int, int]]] = {
+    "a TURN server at the relay's address, usual port, temporary credential": (
+        (AT_THE_RELAY,),
+        False,
+        b"",
+        (80, 128, 5),
+    ),
+    "the same at another IPv4 address and port": ((ELSEWHERE,), False, b"", (85, 136, 5)),
+    "`turn.example.org`, TLS on port 443, temporary credential": ((BY_NAME,), False, b"", (98, 157, 6)),
+    "the first and the third together": ((AT_THE_RELAY, BY_NAME), False, b"", (122, 196, 7)),
+    "the first with a user name of 8 and a password of 16 characters": ((WITH_PASSWORD,), False, b"", (86, 138, 5)),
+    "an offer that asks for a pin": ((), True, b"", (58, 93, 4)),
+    "an answer with a pin": ((), False, PIN, (40, 64, 3)),
 }
 
 
@@ -133,14 +156,36 @@ def is_legal(host: str) -> bool:
 
 candidates = st.builds(Candidate, st.sampled_from(CANDIDATE_TYPES), hosts.filter(is_legal), st.integers(1, 65535))
 candidate_lists = st.lists(candidates, max_size=MAX_CANDIDATES).map(tuple)
-offers = st.builds(
-    Offer,
-    st.binary(min_size=16, max_size=16),
-    st.binary(min_size=16, max_size=16),
-    st.sampled_from(Starter),
-    st.integers(0, 65535),
-    candidate_lists,
-)
+printable = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+
+
+@st.composite
+def lent_servers(draw: st.DrawFn, minute: int, listed: tuple[Candidate, ...]) -> LentServer:
+    names = st.from_regex(r"[a-z0-9_]([a-z0-9-]{0,20}[a-z0-9])?\.[a-z][a-z0-9]{0,9}", fullmatch=True)
+    known = [each.host for each in listed]
+    host = draw(st.one_of(hosts.filter(is_legal), names, *([st.sampled_from(known)] if known else [])))
+    port = draw(st.sampled_from([3478, 5349]) | st.integers(1, 65535))
+    kinds: list[tuple[Transport, bool]] = [("udp", False), ("tcp", False), ("tcp", True)]
+    transport, tls = draw(st.sampled_from(kinds))
+    ends_s = credential_end(minute, EPOCH_S + minute * 60 - 60) + draw(st.sampled_from([0, 0, 60]))
+    temporary = st.builds(time_limited, printable, st.just("") | printable, st.just(ends_s))
+    return LentServer(host, port, transport, tls, *draw(temporary | st.tuples(printable, printable)))
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> Offer:
+    minute, listed = draw(st.integers(0, 65535)), draw(candidate_lists)
+    return Offer(
+        secret=draw(st.binary(min_size=16, max_size=16)),
+        pin=draw(st.binary(min_size=16, max_size=16)),
+        starter=draw(st.sampled_from(Starter)),
+        expires_minute=minute,
+        candidates=listed,
+        relays=tuple(draw(st.lists(lent_servers(minute, listed), max_size=2))),
+        two_way=draw(st.booleans()),
+    )
+
+
 generics = st.sampled_from(
     [("offer", "actpass"), ("offer", "active"), ("answer", "active"), ("answer", "passive")]
 ).flatmap(
@@ -166,10 +211,12 @@ def test_vectors_of_the_page(vector: dict[str, Any]) -> None:
     value: Offer | Answer | Generic
     if vector["kind"] == "offer":
         secret, pin = bytes.fromhex(vector["secret"]), bytes.fromhex(vector["pin"])
-        value = Offer(secret, pin, Starter(vector["starter"]), vector["expires_minute"], listed)
+        relays = tuple(LentServer(*each) for each in vector.get("relays", ()))
+        two_way = vector.get("two_way", False)
+        value = Offer(secret, pin, Starter(vector["starter"]), vector["expires_minute"], listed, relays, two_way)
         written = encode_offer(value)
     elif vector["kind"] == "answer":
-        value = Answer(listed)
+        value = Answer(listed, bytes.fromhex(vector.get("answer_pin", "")))
         written = encode_answer(value, bytes.fromhex(vector["secret"]))
         assert parse_answer(vector["text"], bytes.fromhex(vector["secret"]), offer_text()) == value
     else:
@@ -188,6 +235,18 @@ def test_vectors_of_the_page(vector: dict[str, Any]) -> None:
     if "not written" not in vector["name"]:
         assert written.hex() == vector["bytes"]
         assert to_text(written) == vector["text"]
+
+
+def test_credentials_in_the_vectors() -> None:
+    made = 0
+    for vector in VECTORS:
+        for *_, username, password in vector.get("relays", ()):
+            stamp, _, name = username.partition(":")
+            if stamp.isdigit():
+                made += 1
+                assert int(stamp) == EPOCH_S + vector["expires_minute"] * 60 + 600
+                assert time_limited(vector["turn_secret"], name, int(stamp)) == (username, password)
+    assert made == 2
 
 
 def test_vectors_cover_every_kind() -> None:
@@ -209,6 +268,19 @@ def test_sizes(case: str) -> None:
     assert f"| {case} | " + " | ".join(map(str, measured)) + " |" in PAGE
 
 
+@pytest.mark.parametrize("case", EXTRAS)
+def test_sizes_with_relays_and_pins(case: str) -> None:
+    relays, two_way, pin, expected = EXTRAS[case]
+    if pin:
+        data = encode_answer(Answer(RELAYED, pin), SECRET)
+    else:
+        data = encode_offer(Offer(SECRET, PIN, Starter.SENDER, expiry_minute(NOW_S + 3600), RELAYED, relays, two_way))
+    text = to_text(data)
+    measured = len(data), len(text), qr_version(text)
+    assert measured == expected
+    assert f"| {case} | " + " | ".join(map(str, measured)) + " |" in PAGE
+
+
 # Round trips
 
 
@@ -218,17 +290,17 @@ def test_text_round_trip(data: bytes) -> None:
     assert set(to_text(data)) <= set(ALPHABET)
 
 
-@given(offers)
+@given(offers())
 def test_offer_round_trip(offer: Offer) -> None:
     text = to_text(encode_offer(offer))
     now_s = EPOCH_S + offer.expires_minute * 60 - 60
-    assert parse_offer(text, now_s=now_s, expecting=offer.starter) == offer == parse_any(text)
+    assert parse_offer(text, now_s=now_s, expecting=offer.starter) == offer == parse_any(text, now_s=now_s)
 
 
-@given(candidate_lists, st.binary(min_size=16, max_size=16))
-def test_answer_round_trip(listed: tuple[Candidate, ...], secret: bytes) -> None:
-    text = to_text(encode_answer(Answer(listed), secret))
-    assert parse_answer(text, secret, offer_text()) == Answer(listed) == parse_any(text)
+@given(candidate_lists, st.binary(min_size=16, max_size=16), st.just(b"") | st.binary(min_size=16, max_size=16))
+def test_answer_round_trip(listed: tuple[Candidate, ...], secret: bytes, pin: bytes) -> None:
+    text = to_text(encode_answer(Answer(listed, pin), secret))
+    assert parse_answer(text, secret, offer_text()) == Answer(listed, pin) == parse_any(text)
 
 
 @given(generics)
@@ -290,6 +362,11 @@ def test_any_bytes_under_a_valid_check(kind: int, body: bytes, end: bool) -> Non
 @given(st.binary(max_size=60))
 def test_any_items_under_a_valid_check(items: bytes) -> None:
     only_code_errors(offer_with_items(items + b"\xf0\x00"))
+
+
+@given(st.binary(max_size=60), st.booleans())
+def test_any_turn_server_under_a_valid_check(body: bytes, beside: bool) -> None:
+    only_code_errors(offer_with_items(b"\x10\x01\x17\xd4\x31" * beside + b"\xf1" + bytes([len(body)]) + body))
 
 
 # Each way a code can be bad
@@ -510,6 +587,95 @@ def test_extension_blocks_are_skipped() -> None:
     assert read_offer(offer_with_items(block + b"\x10\x01\x17\xd4\x31" + b"\xff\x02ab")).candidates == (LAN,)
 
 
+def offer_with_server(body: bytes, *, candidate: bytes = b"\x10\x01\x17\xd4\x31") -> str:
+    return offer_with_items(candidate + b"\xf1" + bytes([len(body)]) + body)
+
+
+def test_a_turn_server_byte_by_byte() -> None:
+    text = offer_with_server(b"\x60\xcb\x00\x71\x07\x01u\x02pw")
+    (server,) = read_offer(text).relays
+    assert server == LentServer("203.0.113.7", 3478, "udp", False, "u", "pw")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x60\xcb\x00\x71", id="address cut off"),
+        pytest.param(b"\x20\xcb\x00\x71\x07\x0d", id="port cut off"),
+        pytest.param(b"\x20\xcb\x00\x71\x07\x00\x00\x01u\x01p", id="port 0"),
+        pytest.param(b"\x60\xe0\x00\x00\x01\x01u\x01p", id="multicast"),
+        pytest.param(b"\x6c\x01\x01u\x01p", id="a candidate that is not there"),
+        pytest.param(b"\x68\x00\x01u\x01p", id="an empty name"),
+        pytest.param(b"\x68\x04a..b\x01u\x01p", id="an empty label"),
+        pytest.param(b"\x68\x05127.1\x01u\x01p", id="an address in a disguise"),
+        pytest.param(b"\x68\x0a0x7f000001\x01u\x01p", id="another"),
+        pytest.param(b"\x68\x03a b\x01u\x01p", id="a blank in a name"),
+        pytest.param(b"\x68\x02\xff\xff\x01u\x01p", id="a name that is not UTF-8"),
+        pytest.param(b"\x60\xcb\x00\x71\x07\x00\x01p", id="no user name"),
+        pytest.param(b"\x60\xcb\x00\x71\x07\x01u\x00", id="no password"),
+        pytest.param(b"\x60\xcb\x00\x71\x07\x01\x1b\x01p", id="a control character"),
+        pytest.param(b"\x60\xcb\x00\x71\x07\x01u\x05p", id="password cut off"),
+        pytest.param(b"\x60\xcb\x00\x71\x07\x01u\x01p!", id="something behind the end"),
+        pytest.param(b"\x40\xcb\x00\x71\x07" + bytes(19), id="digest cut off"),
+        pytest.param(b"\x50\xcb\x00\x71\x07\x01\n" + bytes(20), id="a line break in a name"),
+    ],
+)
+def test_a_turn_server_that_is_not_legal(body: bytes) -> None:
+    with pytest.raises(CodeError, match="faulty program") as caught:
+        read_offer(offer_with_server(body))
+    assert type(caught.value) is CodeError
+
+
+@pytest.mark.parametrize("flags", [0x63, 0x70, 0xE0])
+def test_a_turn_server_of_a_later_version(flags: int) -> None:
+    with pytest.raises(CodeVersion):
+        read_offer(offer_with_server(bytes([flags]) + b"\xcb\x00\x71\x07\x01u\x01p"))
+
+
+def test_three_turn_servers() -> None:
+    block = b"\x71\x09\x60\xcb\x00\x71\x07\x01u\x01p"
+    assert len(read_offer(offer_with_items(block * 2 + b"\xf0\x00")).relays) == 2
+    with pytest.raises(CodeError, match="more than 2 TURN servers"):
+        read_offer(offer_with_items(block * 3 + b"\xf0\x00"))
+
+
+def test_turn_servers_and_pins_are_skipped_where_they_mean_nothing() -> None:
+    blocks = b"\x71\x01\xff\xf2\x01\xff"
+    data = encode_generic(generic(candidates=()))[:-4] + blocks
+    assert parse_generic(with_check(data)) == generic(candidates=())
+    answer = bytearray(b"\x12\xf1\x01\xff")
+    answer.append(hmac.digest(SECRET, b"p2pcopy answer" + answer, "sha256")[0])
+    answer.append(crc8(bytes(answer)))
+    assert parse_answer(to_text(bytes(answer)), SECRET, offer_text()) == Answer(())
+
+
+def test_an_answer_without_the_pin_that_was_asked_for() -> None:
+    own = to_text(encode_offer(Offer(SECRET, PIN, Starter.SENDER, 0, (LAN,), two_way=True)))
+    with pytest.raises(CodeWrongKind, match="--two-way") as caught:
+        parse_answer(answer_text(), SECRET, own)
+    assert "version" in caught.value.hint
+    answer = Answer((LAN,), bytes(16))
+    assert parse_answer(to_text(encode_answer(answer, SECRET)), SECRET, own) == answer
+
+
+def test_a_pin_of_another_size() -> None:
+    answer = b"\x12\xf2\x0f" + bytes(15)
+    bound = answer + hmac.digest(SECRET, b"p2pcopy answer" + answer, "sha256")[:1]
+    with pytest.raises(CodeError, match="pin"):
+        parse_answer(to_text(bound + bytes([crc8(bound)])), SECRET, offer_text())
+
+
+def test_the_time_in_a_user_name_is_that_of_the_reader() -> None:
+    """The minutes come back after 45 days; the writer's and the reader's are the same within 31."""
+    for now_s in (NOW_S, NOW_S + 400 * 86400):
+        minute = expiry_minute(now_s + 30 * 86400)
+        credential = time_limited("secret", "", credential_end(minute, now_s))
+        server = LentServer("turn.example.org", 3478, "udp", False, *credential)
+        text = to_text(encode_offer(Offer(SECRET, PIN, Starter.SENDER, minute, (LAN,), (server,))))
+        assert read_offer(text, now_s=now_s + 29 * 86400).relays == (server,)
+
+
 @pytest.mark.parametrize("flags", [0x03, 0x08, 0x80])
 def test_flags_of_a_later_version(flags: int) -> None:
     data = bytearray(encode_generic(generic())[:-2])
@@ -534,7 +700,9 @@ def test_values_that_no_code_can_hold() -> None:
         lambda: Offer(b"short", PIN, Starter.SENDER, 0, ()),
         lambda: Offer(SECRET, b"short", Starter.SENDER, 0, ()),
         lambda: Offer(SECRET, PIN, Starter.SENDER, 65536, ()),
+        lambda: Offer(SECRET, PIN, Starter.SENDER, 0, (), (AT_THE_RELAY,) * 3),
         lambda: Answer((LAN,) * 9),
+        lambda: Answer((LAN,), b"short"),
         lambda: generic(ufrag="abc"),
         lambda: generic(password="x" * 257),
         lambda: generic(ufrag="ab d"),

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcopy.signaling.code import ICE_CHARACTERS
 from p2pcopy.signaling.derive import (
     EXPORT_LABEL,
     Credentials,
@@ -27,6 +26,7 @@ from p2pcopy.signaling.derive import (
     self_signed,
     verification_number,
 )
+from p2pcopy.signaling.parameters import ICE_CHARACTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "codes.md").read_text(encoding="utf-8")
 VECTORS: list[dict[str, Any]] = json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[1])

@@ -8,7 +8,7 @@ from p2pcopy import errors
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, ExitCode, P2PCopyError, PeerVersionError, ProtocolError
 from p2pcopy.transfer import wire
-from p2pcopy.transfer.conversation import Ended, SendControl, State, error_from_abort
+from p2pcopy.transfer.conversation import Clock, Ended, SendControl, State, error_from_abort
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.sender import Sender
 from p2pcopy.transfer.wire import Role
@@ -176,6 +176,28 @@ def test_after_a_sleep_the_peer_gets_time_to_be_heard(role: Role) -> None:
     assert isinstance(ending(ours), ConnectionLost)
 
 
+def test_the_clock_of_a_conversation_stands_still_during_a_stall() -> None:
+    clock = Clock(100.0)
+    assert clock.time(101.0, stalled=False) == 101.0
+    assert clock.time(161.0, stalled=True) == 101.0
+    assert clock.time(161.1, stalled=False) == pytest.approx(101.1)
+    times = [clock.time(200.0 + step / 10, stalled=step % 7 < 3) for step in range(100)]
+    assert times == sorted(times), "it never goes back"
+
+
+@both_roles
+@pytest.mark.parametrize("begun", [True, False])
+def test_no_limit_passes_during_a_stall(role: Role, begun: bool) -> None:
+    ours, clock = greeted(role) if begun else machine(role), Clock(0.0)
+    for tenth in range(1, 6000):
+        ours.tick(clock.time(tenth / 10, stalled=tenth > 50))
+    assert ours.state is (State.OPEN if begun else State.HELLO)
+    assert [type(message) for message in said(ours)] == ([wire.Ping] if begun else [wire.Hello]), "nor does it talk"
+    for tenth in range(6000, 6200):
+        ours.tick(clock.time(tenth / 10, stalled=False))
+    assert isinstance(ending(ours), ConnectionLost)
+
+
 @both_roles
 def test_a_peer_that_never_says_hello_is_lost(role: Role) -> None:
     ours = machine(role)
@@ -223,6 +245,8 @@ def test_an_abort_ends_with_the_exit_code_of_its_cause(role: Role, name: str, co
         assert isinstance(ended, Ended)
         assert ended.error.exit_code is code
         assert ended.error.message.startswith("the other side")
+        assert ended.error.is_theirs
+        assert not ConnectionLost("of our own").is_theirs
         assert ours.state is State.OVER
 
 

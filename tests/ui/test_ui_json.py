@@ -35,7 +35,7 @@ def documented() -> dict[str, list[str]]:
 
 def defined() -> dict[str, list[str]]:
     classes = {event.event: event for event in get_args(events.Event)}
-    classes |= {"path": events.Path, "entries": events.ManifestLine}
+    classes |= {"path (object)": events.Path, "entries": events.ManifestLine, "tried": events.Tried}
     return {name: [field.name for field in fields(cls)] for name, cls in classes.items()}
 
 
@@ -133,6 +133,36 @@ def test_progress_gets_rate_and_eta() -> None:
     run.reporter.tell(events.Progress(100, 1000, 0, 1))
     last = run.lines()[-1]
     assert (last["rate_bytes_per_s"], last["eta_s"]) == (100.0, 9.0)
+
+
+def test_a_stall_stops_the_rate_and_what_comes_after_it_counts_anew() -> None:
+    run = Run()
+    for now, done, event in (
+        (0.0, 0, None), (1.0, 500, None), (3.5, 500, events.Stalled(2.5, 597.5)), (3.6, 500, None),
+        (9.0, 500, events.Recovered(8.0, LAN)), (9.1, 500, None), (10.1, 600, None),
+    ):  # fmt: skip
+        run.now = now
+        run.reporter.tell(event or events.Progress(done, 1000, 0, 1))
+        run.reporter.tell(events.Warned("between two of them"))
+    rates = [line["rate_bytes_per_s"] for line in run.lines() if line["event"] == "progress"]
+    assert rates == [0, 500, 0, 0, 100]
+
+
+def test_each_receiver_has_a_rate_of_its_own() -> None:
+    run = Run()
+    run.reporter.tell(events.Progress(1000, 1000, 1, 1))
+    run.now = 1.0
+    run.reporter.tell(events.Serving(2))
+    run.reporter.tell(events.Progress(0, 1000, 0, 1))
+    run.now = 2.0
+    run.reporter.tell(events.Progress(100, 1000, 0, 1))
+    assert run.lines()[-1]["rate_bytes_per_s"] == 100
+
+
+def test_what_was_tried_is_an_array_of_objects() -> None:
+    failed = events.Failed("no-connection", "m", "h", 5, False, (events.Tried("stun", "stun:a", "no answer", False),))
+    event = json.loads(to_json(failed))
+    assert event["tried"] == [{"kind": "stun", "what": "stun:a", "outcome": "no answer", "ok": False}]
 
 
 def test_a_code_that_travels_elsewhere_goes_there_too_and_questions_go_to_stderr() -> None:

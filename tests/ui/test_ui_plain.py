@@ -10,6 +10,7 @@ import struct
 import termios
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -222,7 +223,8 @@ def test_no_escape_sequence_ever_off_a_terminal(text: str) -> None:
         events.Warned(text),
         events.Manifest(1, 0, 0, 1, 0, 0, text, (ManifestLine(text, text, 1, text),)),
         events.File(text, FileStatus.FAILED, text, text),
-        events.Failed("x", text, text, 1, False),
+        events.PathChanged(path),
+        events.Failed("x", text, text, 1, False, (events.Tried("peer", text, text, False),)),
     )
     assert is_harmless(run.stream.getvalue().replace("\n", ""))
 
@@ -321,9 +323,155 @@ def test_no_progress_keeps_the_countdown_still() -> None:
 
 
 def test_a_new_path_is_told() -> None:
-    live = Live()
+    live = Live(color=False)
     live.tell(events.Connected(RELAY), progress(1))
-    assert "Connected now: " in live.tell(events.Connected(LAN)).replace("\x1b[0m", "").replace("\x1b[1m", "")
+    told = plain(live.tell(events.PathChanged(LAN)))
+    assert "Path now: direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms (was" in told.replace("⇄", "<->")
+    assert "12 of 40 files, direct, local network" in told
+    again = replace(LAN, local="10.0.0.9:1")
+    assert "(was" not in live.tell(events.PathChanged(again))
+
+
+def plain(text: str) -> str:
+    """Without styles."""
+    return re.sub(r"\x1b\[\d*m", "", text)
+
+
+STALL = events.Stalled(12.0, 588.0)
+STALLED = "Stalled: nothing heard for 12 s; goes on by itself, gives up in 9 min 48 s"
+
+
+def test_a_stall_is_shown_as_long_as_it_lasts_and_its_end_stays() -> None:
+    live = Live()
+    live.tell(events.Connected(LAN), progress(1))
+    live.clock.now += 1
+    live.tell(progress(30, rate_bytes_per_s=0.0, eta_s=None))
+    shown = plain(live.tell(STALL))
+    assert STALLED in shown
+    assert "10%" in shown
+    live.clock.now += 1
+    moving = plain(live.tell(progress(30, rate_bytes_per_s=0.0, eta_s=None)))
+    assert "0 B/s" in moving
+    assert "left" not in moving
+    assert "nothing heard for 13 s" in live.tell(events.Stalled(13.0, 587.0))
+    ended = plain(live.tell(events.Recovered(34.0, RELAY)))
+    assert "Back after 34 s: relayed by turn:turn.example.org:3478," in ended
+    assert "(was direct, local" in ended.replace("\x1b[K", "").replace("\n", " ")
+    live.clock.now += 1
+    assert "Stalled" not in live.tell(progress(31))
+    live.tell(STALL)
+    live.terminal.close()
+    assert live.terminal._region.lines == 0
+
+
+def test_a_stall_without_progress_is_told_once() -> None:
+    live = Live(progress=False)
+    live.tell(events.Connected(LAN))
+    assert STALLED in plain(live.tell(STALL))
+    assert "13 s" not in live.tell(events.Stalled(13.0, 587.0))
+    assert "Back after 13 s" in plain(live.tell(events.Recovered(13.0, LAN)))
+
+
+def test_news_of_the_path_leave_the_question_standing() -> None:
+    live = Live(role="receive", color=False)
+    live.tell(events.Connected(RELAY))
+    live.terminal.ask("Save? ")
+    for event, words in (
+        (events.PathChanged(LAN), "Path now: direct"), (STALL, "Stalled: "), (events.Recovered(9.0, LAN), "Back after 9.0 s"),
+    ):  # fmt: skip
+        told = plain(live.tell(event))
+        assert told.startswith("\n")
+        assert words in told
+        assert told.endswith("Save? ")
+    live.tell(STALL)
+    assert live.tell(events.Stalled(13.0, 587.0), events.Waiting("for_peer", 1.0)) == ""
+    live.terminal.entered()
+    assert STALLED.replace("12", "14").replace("48", "46") in plain(live.tell(events.Stalled(14.0, 586.0)))
+
+
+def test_news_of_the_path_in_plain_lines() -> None:
+    run = Run()
+    run.tell(events.Connected(RELAY))
+    assert run.tell(events.PathChanged(LAN)) == [
+        "path: direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms (was relayed)"
+    ]
+    lines = []
+    for second in range(3, 63):
+        lines += run.tell(events.Stalled(float(second), 600.0 - second))
+        run.clock.now += 1
+    assert lines == [
+        "stalled: nothing heard for 3.0 s; goes on by itself, gives up in 9 min 57 s",
+        "stalled: nothing heard for 33 s; goes on by itself, gives up in 9 min 27 s",
+    ]
+    assert run.tell(events.Recovered(62.0, LAN)) == [
+        "back: after 1 min 02 s, direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms"
+    ]
+    assert len(run.tell(events.Stalled(3.0, 597.0))) == 1
+
+
+def test_a_plain_question_is_put_again_below_what_is_told_meanwhile() -> None:
+    run = Run()
+    run.reporter.ask("Save? ")
+    run.tell(STALL, STALL, events.Waiting("for_peer", 1.0), events.Waiting("for_peer", 1.0))
+    run.reporter.entered()
+    run.tell(events.Warned("x"))
+    assert run.stream.getvalue() == (
+        "Save? \nstalled: nothing heard for 12 s; goes on by itself, gives up in 9 min 48 s\n"
+        "Save? \nwaiting: for the other side, 1 s left\nSave? warning: x\n"
+    )
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_number_to_compare(asked: bool) -> None:
+    event = events.Verification("1234 5678 9012", asked)
+    [line] = Run().tell(event)
+    assert line.startswith("verification: 1234 5678 9012 (")
+    assert ("Verification number: 1234 5678 9012" in plain(Live().tell(event))) is not asked
+    stream = io.StringIO()
+    Quiet(stream, None).tell(event)
+    assert ("1234 5678 9012" in stream.getvalue()) is not asked, "who is asked reads it in the question"
+
+
+TRIED = (
+    events.Tried("stun", "stun:stun.example.org", "no answer", False),
+    events.Tried("peer", "192.0.2.1:1\x1b", "no answer to 57 checks", False),
+    events.Tried("own", "10.0.0.2:4242", "an address of this machine", True),
+)
+UNCONNECTED = replace(FAILED, tried=TRIED)
+
+
+def test_what_was_tried_is_a_table() -> None:
+    assert "".join(plain(Live(color=False).tell(UNCONNECTED))).replace("\x1b[K", "").splitlines()[1:4] == [
+        "  STUN   stun:stun.example.org  no answer",
+        "  there  192.0.2.1:1\\x1b        no answer to 57 checks",
+        "  here   10.0.0.2:4242          an address of this machine",
+    ]
+    assert Run().tell(UNCONNECTED)[1:3] == [
+        "tried: STUN stun:stun.example.org: no answer",
+        "tried: there 192.0.2.1:1\\x1b: no answer to 57 checks",
+    ]
+    stream = io.StringIO()
+    Quiet(stream, None).tell(UNCONNECTED)
+    assert "tried" not in stream.getvalue()
+
+
+def test_each_receiver_begins_anew() -> None:
+    run, live = Run(), Live(color=False)
+    for number in (1, 2):
+        assert run.tell(events.Serving(number), events.Connected(LAN))[0] == f"receiver: {number}"
+        assert len(run.tell(*map(skipped, range(12)))) == 11
+        told = live.tell(events.Serving(number), events.Connected(LAN), *map(skipped, range(2)), done(ok=True))
+        assert f"Receiver {number}" in told
+        assert told.count("exists already") == 2
+    assert run.tell(events.Served(2, 1)) == ["served: Served 2 receivers, 1 failed"]
+    assert "Served 1 receiver\x1b" in live.tell(events.Served(1, 0))
+
+
+def test_quiet_tells_nothing_of_the_path() -> None:
+    stream = io.StringIO()
+    for event in (STALL, events.Recovered(1.0, LAN), events.PathChanged(LAN), events.Serving(1), events.Served(1, 0)):
+        Quiet(stream, None).tell(event)
+    assert stream.getvalue() == ""
 
 
 def test_notes_on_the_terminal_are_limited() -> None:

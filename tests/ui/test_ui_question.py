@@ -1,4 +1,4 @@
-"""The questions that a receiver is asked."""
+"""The questions that a person is asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import pytest
 
 from p2pcopy import events
 from p2pcopy.config import Existing
-from p2pcopy.ui.question import existing_question, parse_existing, parse_save, save_question
+from p2pcopy.ui.question import (
+    confirm_question,
+    existing_question,
+    parse_confirm,
+    parse_existing,
+    parse_save,
+    save_question,
+)
 
 
 def manifest(**changes: object) -> events.Manifest:
@@ -74,3 +81,9 @@ def test_existing_question() -> None:
 )
 def test_existing(text: str, meaning: object) -> None:
     assert parse_existing(text) == meaning
+
+
+def test_numbers_are_the_same_only_when_somebody_says_so() -> None:
+    assert confirm_question("1234 5678 9012") == "Does the other side show 1234 5678 9012? [y/N] "
+    answers = {"y": True, " Yes ": True, "": False, "n": False, "NO": False, "l": None, "1234 5678 9012": None}
+    assert {text: parse_confirm(text) for text in answers} == answers

@@ -1,0 +1,143 @@
+"""Who sits at this machine: where lines come in, and the questions that are asked there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeVar
+
+from p2pcopy import events
+from p2pcopy.config import Existing
+from p2pcopy.errors import Declined, UsageError
+from p2pcopy.signaling import exchange
+from p2pcopy.signaling.exchange import Lines, LineSource
+from p2pcopy.transfer.receive_session import Ask, Listing
+from p2pcopy.ui.question import (
+    confirm_question,
+    existing_question,
+    parse_confirm,
+    parse_existing,
+    parse_save,
+    save_question,
+)
+from p2pcopy.ui.reporter import Reporter
+
+_LIST_BATCH: Final = 512
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Keyboard:
+    """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer."""
+
+    lines: Lines | None
+    person: Lines | None
+
+    def typed(self, reporter: Reporter) -> LineSource | None:
+        """The lines; the display is told when a person has typed one."""
+        return self.lines if self.person is None else _Typed(self.person, reporter)
+
+    async def reply(self, reporter: Reporter, question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
+        """The person's answer that makes sense to parse; None at the end of input, or when nobody is there."""
+        if self.person is None:
+            return None
+        typed = _Typed(self.person, reporter)
+        while True:
+            reporter.ask(question)
+            line = await typed.next_line()
+            if line is None:
+                return None
+            answer = parse(line)
+            if answer is not None:
+                return answer
+
+
+class _Typed:
+    def __init__(self, lines: Lines, reporter: Reporter) -> None:
+        self._lines = lines
+        self._reporter = reporter
+
+    async def next_line(self) -> str | None:
+        line = await self._lines.next_line()
+        if line is not None:
+            self._reporter.entered()
+        return line
+
+
+def find_keyboard(*, busy: bool) -> Keyboard:
+    """Standard input; while that is busy with something else, the terminal itself if there is one."""
+    if not busy:
+        lines = Lines()
+        return Keyboard(lines, lines if sys.stdin.isatty() else None)
+    terminal = _open_terminal() if sys.stderr.isatty() else None
+    return Keyboard(terminal, terminal)
+
+
+def _open_terminal() -> Lines | None:
+    try:
+        return Lines(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC), name="the terminal")
+    except (OSError, AttributeError):
+        return None
+
+
+def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: Keyboard) -> Ask:
+    """Shows nothing by itself: the manifest is told before."""
+
+    async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
+        if not yes and not await _save(manifest, entries):
+            raise Declined("the offer was not accepted")
+        if not manifest.existing or existing is not Existing.ASK:
+            return existing
+        choice = await _reply(existing_question(manifest.existing), parse_existing)
+        if not isinstance(choice, Existing):
+            raise Declined("the offer was not accepted, as files exist already")
+        return choice
+
+    async def _save(manifest: events.Manifest, entries: Listing) -> bool:
+        question = save_question(manifest, reporter.all_shown)
+        while (answer := await _reply(question, parse_save)) == "list":
+            await _list(entries())
+        return answer is True
+
+    async def _list(entries: Iterator[events.ManifestLine]) -> None:
+        """In a thread: a terminal may be stopped while somebody reads."""
+
+        def show() -> bool:
+            batch = list(islice(entries, _LIST_BATCH))
+            reporter.list_entries(batch)
+            return bool(batch)
+
+        while await exchange.threaded(show):
+            pass
+
+    async def _reply(question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
+        if keyboard.person is None:
+            raise Declined(
+                "nobody is there to accept the offer: there is no terminal",
+                "Add --yes to accept whatever the sender offers.",
+            )
+        return await keyboard.reply(reporter, question, parse)
+
+    return ask
+
+
+def asking_confirmation(reporter: Reporter, keyboard: Keyboard) -> Callable[[str], Awaitable[None]]:
+    """Asks whether the other side shows the same verification number. Raises UsageError when nobody can be asked."""
+    if keyboard.person is None:
+        raise UsageError(
+            "--confirm needs somebody to compare numbers, and there is no terminal",
+            "Run it at a terminal, or leave --confirm out.",
+        )
+
+    async def ask(number: str) -> None:
+        """Raises Declined."""
+        if not await keyboard.reply(reporter, confirm_question(number), parse_confirm):
+            raise Declined(
+                "the verification numbers were not confirmed",
+                "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
+            )
+
+    return ask

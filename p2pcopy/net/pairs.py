@@ -1,0 +1,94 @@
+"""Candidate pairs (RFC 8445 section 6.1.2): what is known of the way from one of our endpoints to one of the peer's addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from aioice.candidate import candidate_priority
+
+Address = tuple[str, int]
+RemoteType = Literal["host", "srflx", "prflx", "relay"]
+
+COMPONENT: Final = 1  # a data channel has one component (RFC 8445 section 4)
+# Checks through a relay carry the lowest local preference, so that the other side knows what it would be talking through.
+RELAYED_PRIORITY: Final = candidate_priority(COMPONENT, "prflx", 0)
+CHECK_PRIORITY: Final = candidate_priority(COMPONENT, "prflx")
+
+
+class LocalEnd(Protocol):
+    """Where packets leave from. address: bound, or lent by the TURN server whose URL relay is ("": our own socket)."""
+
+    address: Address
+    relay: str
+
+    def send(self, data: bytes, address: Address) -> None: ...
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An address of the peer. priority: as in RFC 8445 section 5.1.2."""
+
+    address: Address
+    type: RemoteType
+    priority: int
+
+    @property
+    def is_relayed(self) -> bool:
+        return self.type == "relay" or (self.type == "prflx" and self.priority == RELAYED_PRIORITY)
+
+
+@dataclass(eq=False)
+class Pair:
+    """Times in seconds of the agent's clock. due: of the next check; pause: from it to the one after; fresh_until: pause
+    does not grow before that; answered_at: the last answer that proves the peer; heard_at: its last check; mapped: our address
+    as the peer sees it; wants: the controlling peer has nominated it."""
+
+    local: LocalEnd
+    remote: Remote
+    due: float
+    pause: float
+    seen: float
+    sent_at: float = float("-inf")
+    answered_at: float = float("-inf")
+    heard_at: float = float("-inf")
+    unusable_until: float = float("-inf")
+    mapped: Address | None = None
+    wants: bool = False
+    rtts: deque[float] = field(default_factory=lambda: deque(maxlen=8))
+
+    @property
+    def is_relayed(self) -> bool:
+        return bool(self.local.relay) or self.remote.is_relayed
+
+    @property
+    def rtt_s(self) -> float | None:
+        return min(self.rtts, default=None)
+
+    def rank(self, *, controlling: bool) -> int:
+        """Pair priority (RFC 8445 section 6.1.2.3): the larger, the better."""
+        ours = candidate_priority(COMPONENT, "relay" if self.local.relay else "host")
+        theirs = self.remote.priority
+        g, d = (ours, theirs) if controlling else (theirs, ours)
+        return (min(g, d) << 32) + 2 * max(g, d) + (g > d)
+
+
+@dataclass
+class Tally:
+    """What became of the checks with one address of the peer."""
+
+    checks: int = 0
+    answered: int = 0
+    heard: int = 0
+    refused: bool = False
+
+
+def remote_priority(kind: RemoteType, place: int) -> int:
+    """For an address at this place of a code; the earlier, the better."""
+    return candidate_priority(COMPONENT, kind, 65535 - min(place, 65000))
+
+
+def same_family(local: Address, remote: Address) -> bool:
+    return ipaddress.ip_address(local[0]).version == ipaddress.ip_address(remote[0]).version

@@ -1,0 +1,52 @@
+"""Who sits at this machine, and what is asked there."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+
+import pytest
+
+from p2pcopy.errors import Declined, UsageError
+from p2pcopy.keyboard import Keyboard, asking_confirmation
+from p2pcopy.signaling.exchange import Lines
+from p2pcopy.ui.plain import Plain
+
+NUMBER = "1234 5678 9012"
+QUESTION = f"Does the other side show {NUMBER}? [y/N] "
+
+
+def confirm(typed: bytes) -> str:
+    """What is shown while somebody types this."""
+
+    async def run() -> None:
+        lines = Lines(reading)
+        await asking_confirmation(Plain(shown, None, role="send"), Keyboard(lines, lines))(NUMBER)
+
+    shown = io.StringIO()
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, typed)
+        os.close(writing)
+        asyncio.run(run())
+    finally:
+        os.close(reading)
+    return shown.getvalue()
+
+
+def test_only_a_clear_yes_confirms() -> None:
+    assert confirm(b"y\n") == QUESTION
+    assert confirm(b"what\nYES\n") == QUESTION * 2
+
+
+@pytest.mark.parametrize("typed", [b"n\n", b"\n", b"", b"what\n"])
+def test_anything_else_does_not(typed: bytes) -> None:
+    with pytest.raises(Declined) as caught:
+        confirm(typed)
+    assert "fresh code" in caught.value.hint
+
+
+def test_nobody_can_be_asked_without_a_terminal() -> None:
+    with pytest.raises(UsageError, match="--confirm needs somebody"):
+        asking_confirmation(Plain(io.StringIO(), None, role="send"), Keyboard(Lines(), None))
