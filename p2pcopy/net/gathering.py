@@ -84,6 +84,15 @@ class Gathering:
                     turn = TurnServer(server, _uri(server, "turn"), verify=not self._settings.turn_insecure)
                     self._relays.servers.append(turn)
 
+    def renew_servers(self, servers: Iterable[IceServer]) -> None:
+        """The same in the session, for when a relay is needed: in place of those that were lent with the same URL."""
+        own = {server.url for server in self._settings.turn}
+        renewed = [server for server in servers if server.url not in own]
+        urls = {server.url for server in renewed}
+        self._relays.servers[:] = [turn for turn in self._relays.servers if turn.server.url not in urls]
+        room = MAX_ADDED - sum(turn.server.url not in own for turn in self._relays.servers)
+        self.add_servers(renewed[: max(0, room)])
+
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Those that help at this moment, best first."""

@@ -7,17 +7,26 @@ from typing import Final, cast
 
 import msgspec
 
+from p2pcopy.config import IceServer
 from p2pcopy.errors import ProtocolError
 from p2pcopy.signaling.candidates import Candidate, CandidateType
 
 MAX_MESSAGE: Final = 4096  # bytes
 MAX_CANDIDATES: Final = 16
+MAX_SERVERS: Final = 2
+MAX_CREDENTIAL: Final = 512  # characters
 
 
 class Addresses(msgspec.Struct, frozen=True, tag_field="type", tag="addresses"):
     """Where this side may be reached now: type, address, port, best first. All of them, whenever they change."""
 
     candidates: Sequence[tuple[str, str, int]]
+
+
+class Servers(msgspec.Struct, frozen=True, tag_field="type", tag="servers"):
+    """TURN servers that the other side may use as well: URL, user name, password. In place of those with the same URL."""
+
+    servers: Sequence[tuple[str, str, str]]
 
 
 class Confirming(msgspec.Struct, frozen=True, tag_field="type", tag="confirming"):
@@ -32,7 +41,7 @@ class Declined(msgspec.Struct, frozen=True, tag_field="type", tag="declined"):
     """The numbers differ, or the person does not want it."""
 
 
-Message = Addresses | Confirming | Ready | Declined
+Message = Addresses | Servers | Confirming | Ready | Declined
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
@@ -65,3 +74,9 @@ def candidates(message: Addresses) -> tuple[Candidate, ...]:
         except ValueError:
             continue
     return tuple(found)
+
+
+def servers(message: Servers) -> tuple[IceServer, ...]:
+    """At most MAX_SERVERS; whether they make sense is for who uses them."""
+    found = message.servers[:MAX_SERVERS]
+    return tuple(IceServer(*each) for each in found if all(len(text) <= MAX_CREDENTIAL for text in each))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from p2pcopy import events
 from p2pcopy.config import IceServer, NetSettings, NetTimes
-from p2pcopy.errors import ConnectionLost, NoConnection, ProtocolError
+from p2pcopy.errors import ConnectionLost, NoConnection, ProtocolError, UsageError
 from p2pcopy.net.agent import Selected
 from p2pcopy.net.agreement import Agreement
 from p2pcopy.net.checks import Keys
@@ -21,15 +22,17 @@ from p2pcopy.net.datachannel import PeerChannel
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.gathering import Gathering
 from p2pcopy.net.interfaces import local_addresses
-from p2pcopy.net.link import Addresses, addresses, candidates, decode, encode
+from p2pcopy.net.link import Addresses, Servers, addresses, candidates, decode, encode, servers
 from p2pcopy.net.liveness import Gone, Silent
 from p2pcopy.net.path import describe
 from p2pcopy.net.sctp import BoundedSctpTransport
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate
+from p2pcopy.signaling.lent import lend, shared_servers
 
 _FLUSH_SHARE: Final = 0.4  # of the time for closing; a TURN server gets 0.5 of it for its goodbye
+LENT_S: Final = 86400  # for which a credential that is lent in the session is good
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 
 PathNews = events.Stalled | events.Recovered | events.PathChanged
@@ -69,6 +72,7 @@ class Peer:
         if offering and not two_way:
             self._remote_pin = derive.public_key_pin(derived.public_key())
         self._offering = offering
+        self._settings = settings
         self._times = times
         self._ice = IceConnection(
             controlling=offering,
@@ -100,9 +104,9 @@ class Peer:
         """Our addresses that help now, best first."""
         return self._gathering.candidates
 
-    def add_servers(self, servers: Iterable[IceServer]) -> None:
+    def add_servers(self, lent: Iterable[IceServer]) -> None:
         """More servers, which the other side lends. Before gather()."""
-        self._gathering.add_servers(servers)
+        self._gathering.add_servers(lent)
 
     async def gather(self) -> tuple[Candidate, ...]:
         """Our addresses that help, best first; once only. Takes at most times.gather_limit_s, or little more.
@@ -174,7 +178,16 @@ class Peer:
         self._channel = channel
         self._ice.begin_session(self._keys(self._dtls.export(derive.PATHS_LABEL, derive.EXPORT_SIZE)))
         self._send_link(encode(addresses(self.candidates)))
+        self._lend_servers()
         return channel
+
+    def _lend_servers(self) -> None:
+        """A credential in the code ends with it; for the session the other side gets one that lasts."""
+        ends = int(time.time()) + LENT_S
+        with contextlib.suppress(UsageError):  # one that cannot be lent is told of when the offer is made
+            lent = [lend(server, expires_s=ends).to_ice_server() for server in shared_servers(self._settings)]
+            if lent:
+                self._send_link(encode(Servers([(each.url, each.username, each.password) for each in lent])))
 
     async def _take_down(self) -> None:
         sctp, dtls, self._sctp, self._dtls = self._sctp, self._dtls, None, None
@@ -207,6 +220,8 @@ class Peer:
             return False
         if isinstance(message, Addresses):
             self._ice.add_remote(candidates(message))
+        elif isinstance(message, Servers):
+            self._gathering.renew_servers(servers(message))
         elif message is not None:
             self._agreement.take(message)
         return True

@@ -17,7 +17,8 @@ from p2pcopy.signaling.candidates import Candidate
 
 KINDS: tuple[NatKind, ...] = ("none", "full-cone", "port-restricted", "symmetric")
 DIRECT = {
-    (a, b): {a, b} not in ({"symmetric"}, {"symmetric", "port-restricted"}) for a, b in itertools.product(KINDS, repeat=2)
+    (a, b): {a, b} not in ({"symmetric"}, {"symmetric", "port-restricted"})
+    for a, b in itertools.product(KINDS, repeat=2)
 }
 
 

@@ -314,3 +314,22 @@ def test_a_peer_that_roams_is_followed(rooms: Rooms, side: str) -> None:
     after = pair.b.peer.path() if side == "a" else pair.a.peer.path()
     assert after.remote.rpartition(":")[0] != before.remote.rpartition(":")[0]
     assert after.kind is PathKind.DIRECT
+
+
+@two_nats
+@pytest.mark.coturn
+def test_a_server_with_a_secret_is_lent_for_the_session(rooms: Rooms) -> None:
+    with Coturn(Lab.SERVER, lab=rooms.lab, secret="winter") as server:
+        ours = NetSettings(
+            stun=(IceServer(server.stun_url),), turn=(IceServer(server.turn_url, secret="winter"),), stall_limit_s=60
+        )
+        pair = rooms.pair(ours, NetSettings(stun=(IceServer(server.stun_url),)))
+        pair.a.told(pair.answer)
+        pair.connected(10)
+
+        async def has_relay() -> None:
+            while not any(each.type == "relay" for each in pair.b.peer.candidates):
+                await asyncio.sleep(0.1)
+
+        pair.b.place.run(has_relay())
+        rooms.clean_up()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pcopy.config import IceServer
 from p2pcopy.errors import ProtocolError
 from p2pcopy.net import link
 from p2pcopy.signaling.candidates import Candidate
@@ -20,6 +21,14 @@ def test_what_goes_out_is_what_the_specification_says() -> None:
     assert link.encode(link.Ready()) == b'{"type":"ready"}'
     assert link.encode(link.Confirming()) == b'{"type":"confirming"}'
     assert link.encode(link.Declined()) == b'{"type":"declined"}'
+
+
+def test_servers_are_few_and_their_texts_are_bounded() -> None:
+    told = link.Servers(
+        [("turn:192.0.2.1", "user", "x" * 513), ("turn:192.0.2.2", "user", "word"), ("turn:192.0.2.3", "", "")]
+    )
+    assert link.servers(told) == (IceServer("turn:192.0.2.2", "user", "word"),)
+    assert link.decode(link.encode(told)) == told
 
 
 @pytest.mark.parametrize("message", [link.addresses(SOME), link.Ready(), link.Confirming(), link.Declined()])

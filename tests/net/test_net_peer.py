@@ -263,9 +263,7 @@ def test_two_way_only_the_expected_key_is_accepted() -> None:
         secret = os.urandom(16)
         offering = Peer(ALONE, secret, offering=True, two_way=True)
         offered = await offering.gather()
-        first, second = (
-            Peer(ALONE, secret, offering=False, remote_pin=offering.pin, two_way=True) for _ in range(2)
-        )
+        first, second = (Peer(ALONE, secret, offering=False, remote_pin=offering.pin, two_way=True) for _ in range(2))
         assert first.pin != second.pin
         for peer in (first, second):
             peer.add_remote(offered)
@@ -320,9 +318,7 @@ def test_both_say_that_they_go_on() -> None:
                 asked.append(number)
                 await asyncio.sleep(0.05)
 
-            await asyncio.gather(
-                both.offering.settle(ask, shown.append), both.answering.settle(None, shown.append)
-            )
+            await asyncio.gather(both.offering.settle(ask, shown.append), both.answering.settle(None, shown.append))
             assert asked == shown
             assert re.fullmatch(r"\d{4} \d{4} \d{4}", asked[0])
 
