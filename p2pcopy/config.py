@@ -102,7 +102,7 @@ class NetTimes:
     relay_delay_s: float = 1.5
     keepalive_s: float = 15.0
     recheck_s: float = 0.3
-    handshake_s: float = 20.0
+    handshake_s: float = 10.0
     close_s: float = 2.0
 
 

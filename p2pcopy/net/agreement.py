@@ -15,10 +15,11 @@ CONFIRMED_S: Final = 600.0  # a person who compares numbers
 
 
 class Agreement:
-    """tell: sends a message to the other side."""
+    """tell: sends a message to the other side. is_stalled: there is no path at present, so that silence means nothing."""
 
-    def __init__(self, tell: Callable[[link.Message], None]) -> None:
+    def __init__(self, tell: Callable[[link.Message], None], is_stalled: Callable[[], bool]) -> None:
         self._tell = tell
+        self._is_stalled = is_stalled
         self._changed = asyncio.Event()
         self._is_confirming = False
         self._is_ready = False
@@ -87,6 +88,8 @@ class Agreement:
                 async with asyncio.timeout(limit):
                     await self._changed.wait()
             except TimeoutError:
+                if self._is_stalled():
+                    continue
                 raise ConnectionLost(
                     f"the other side is connected but says nothing for {limit:.0f} s",
                     "Run the same two commands again, with fresh codes.",

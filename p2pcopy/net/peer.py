@@ -88,7 +88,7 @@ class Peer:
         self._dtls: PinnedDtlsTransport | None = None
         self._sctp: BoundedSctpTransport | None = None
         self._channel: PeerChannel | None = None
-        self._agreement = Agreement(lambda message: self._send_link(encode(message)))
+        self._agreement = Agreement(lambda message: self._send_link(encode(message)), lambda: self._ice.stalled)
         self._path: events.Path | None = None
         self._gather_task: asyncio.Task[tuple[Candidate, ...]] | None = None
         self._watch_task: asyncio.Task[None] | None = None
