@@ -18,7 +18,7 @@ help:
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests and check the coverage"
 	@echo "make bench   measure the throughput (BENCH_ARGS=...)"
-	@echo "make networks   connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
+	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 

@@ -156,10 +156,16 @@ def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
     warnings += [f"{url}, from the code, cannot be used: {failed[url]}" for url in failed if url not in ours]
     if settings.stun and all(server.url in failed for server in settings.stun):
         reason = failed[settings.stun[0].url]
-        warnings.append(
-            f"no STUN server answers ({reason}): the code has no public address, and works in this network only"
-        )
+        warnings.append(f"no STUN server answers ({reason}): {_without_stun(peer.candidates)}")
     return warnings
+
+
+def _without_stun(candidates: tuple[Candidate, ...]) -> str:
+    if any(each.type == "relay" for each in candidates):
+        return "other networks are reached through the TURN server only"
+    if all(map(diagnosis.is_local, candidates)):
+        return "the code has no public address, and works in this network only"
+    return "the code has no public address but this machine's own"
 
 
 def _reports(peer: Peer) -> dict[str, ServerReport]:

@@ -204,10 +204,12 @@ class Agent:
     # Messages
 
     def refused(self, address: Address, now: float) -> None:
-        """The machine at address says that nobody listens there (ICMP)."""
+        """The machine at address says that nobody listens there (ICMP). Of a session's end it tells only where that is the
+        peer's own: a NAT says so when it has forgotten a mapping, a TURN server when it has started again."""
         if address in self._list.tallies:
             self._list.tallies[address].refused = True
-        if self._life is not None and self.selected is not None and self.selected.remote.address == address:
+        remote = self.selected.remote if self.selected is not None else None
+        if self._life is not None and remote is not None and remote.address == address and remote.type == "host":
             self._life.refused(now)
 
     def stun_received(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:

@@ -124,7 +124,7 @@ def _nobody(trial: Trial, settings: NetSettings) -> Finding:
             "the other side never used the code, or its network lets nothing out to the TURN server",
             f"Start both sides again, with a fresh code. {enter}",
         )
-    if _reaches_no_server(trial) or all(map(_is_local, trial.own)):
+    if _reaches_no_server(trial) or all(map(is_local, trial.own)):
         where = _why_local(trial)
         return Finding(
             f"the other side never used the code, or is not in this network: {where}",
@@ -165,12 +165,12 @@ def _unreachable(trial: Trial, settings: NetSettings, offering: bool) -> Finding
         )
     if _reaches_no_server(trial) and not ours_relayed:
         return Finding(f"there is no way out of this network: {_why_local(trial)}", _local_remedy(trial, settings))
-    if all(map(_is_local, theirs)):
+    if all(map(is_local, theirs)):
         return Finding(
             "the code of the other side has addresses of its own network only, and this machine is not in that network",
             "Let the other side ask a STUN server (without --no-stun, and with UDP allowed), or use a TURN server there.",
         )
-    if all(map(_is_local, trial.own)):
+    if all(map(is_local, trial.own)):
         return Finding(
             f"this machine gave only addresses of its own network: {_why_local(trial)}", _local_remedy(trial, settings)
         )
@@ -231,7 +231,7 @@ def _families(candidates: Iterable[Candidate]) -> set[int]:
     return {6 if ":" in each.host else 4 for each in candidates if not each.is_mdns}
 
 
-def _is_local(candidate: Candidate) -> bool:
+def is_local(candidate: Candidate) -> bool:
     """Does this address lead nowhere from outside its own network?"""
     if candidate.is_mdns:
         return True

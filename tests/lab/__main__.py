@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         ("mend", "the end of cut"),
         ("flush", "the NAT forgets its mappings"),
         ("rebind", "the NAT forgets its mappings, and the next ones have other ports"),
+        ("renumber", "the host gets another address in its network"),
     ):
         commands.add_parser(command, help=explanation).add_argument("host", choices=("a", "b"))
 

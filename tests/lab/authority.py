@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import ipaddress
+import threading
 from collections.abc import Sequence
 
 from cryptography import x509
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "p2pcopy laboratory")])
+_lock = threading.Lock()
 
 
 class Authority:
@@ -48,8 +50,14 @@ class Authority:
         return _pem(certificate.sign(self._key, hashes.SHA256())), private
 
 
-@functools.cache
 def of_this_run() -> Authority:
+    """The same one for all threads."""
+    with _lock:
+        return _made()
+
+
+@functools.cache
+def _made() -> Authority:
     return Authority()
 
 

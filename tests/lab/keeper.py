@@ -26,7 +26,6 @@ from lab.turn import SECRET, Coturn
 FOLDER, _PREFIX, _SUFFIX = Path("/run"), "p2pcopy-lab-", ".sock"
 _READY = b"ready\n"
 _ANSWER_S = 30.0
-_TRANSPORTS = {"udp": ("turn", ""), "tcp": ("turn", "tcp"), "tls": ("turns", "tcp")}
 
 
 class NoAnswer(Exception):
@@ -67,6 +66,8 @@ def ask(name: str, command: str, **arguments: Any) -> Any:
                 answer = json.loads(answers.readline())
         except OSError as error:
             raise NoAnswer(f"there is no laboratory {name!r}: {error.strerror or error}") from None
+        except ValueError:
+            raise NoAnswer(f"the laboratory {name!r} has just ended") from None
     if "error" in answer:
         raise NoAnswer(answer["error"])
     return answer["value"]
@@ -106,11 +107,11 @@ def main() -> None:
         if servers == "1":
             also = (Lab.SERVER_2, Lab.SERVER6, Lab.SERVER6_2)
             server = stack.enter_context(Coturn(Lab.SERVER, also=also, lab=lab, secret=SECRET if secret == "1" else ""))
+        os.umask(0o077)  # only root gets at the socket
         _socket_of(name).unlink(missing_ok=True)
         listening = stack.enter_context(socket.socket(socket.AF_UNIX))
         listening.bind(str(_socket_of(name)))
         stack.callback(_socket_of(name).unlink, missing_ok=True)
-        _socket_of(name).chmod(0o600)
         listening.listen()
         sys.stdout.buffer.write(_READY)
         sys.stdout.buffer.flush()
@@ -132,6 +133,7 @@ class Keeper:
             "flush": lab.forget_mappings,
             "rebind": lab.rebind,
             "slow": lab.slow_down,
+            "renumber": lab.renumber,
             "roam": self.roam,
             "server": self.server,
             "pid": os.getpid,
@@ -176,8 +178,7 @@ class Keeper:
         address = Lab.SERVER6 if ipv6_only else Lab.SERVER
         environment = {"SSL_CERT_FILE": str(server.ca_file), "P2PCOPY_STUN": server.url("stun", address=address)}
         if self._turn:
-            scheme, transport = _TRANSPORTS[self._turn]
-            environment["P2PCOPY_TURN"] = server.url(scheme, transport=transport, address=address)
+            environment["P2PCOPY_TURN"] = server.url_over(self._turn, address)
             if server.secret:
                 environment["P2PCOPY_TURN_SECRET"] = server.secret
             else:

@@ -55,6 +55,7 @@ class Lab:
         self._cut: dict[str, Link] = {}
         self._moves = {"a": itertools.count(1), "b": itertools.count(1)}
         self._shifts = itertools.count(1)
+        self._addresses = itertools.count(1)
 
     @classmethod
     def between(cls, a: Nat, b: Nat, family: Family = Family.IPV4) -> Lab:
@@ -108,7 +109,7 @@ class Lab:
         """Everything on the cable of host "a" or "b", or of the NAT before it, vanishes; nobody is told."""
         if host in self._cut:
             raise ValueError(f"{host} is cut already")
-        self._cut[host] = link = self.link(host)
+        link = self.link(host)
         # Who is next on the cable stays known: the break that this stands for is further away.
         neighbours = "ether type arp accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
         chains = "; ".join(
@@ -116,6 +117,7 @@ class Lab:
             for hook in ("ingress", "egress")
         )
         self._nft(link.where, f"table netdev cut-{host} {{ {chains}; }}")
+        self._cut[host] = link
 
     def mend(self, host: str) -> None:
         """The end of cut."""
@@ -150,6 +152,11 @@ class Lab:
         place = self._nat(host)
         change = nat.rules(link.site.nat, link.public, shift=next(self._shifts), mapping_s=self._plan.mapping_s)
         shell([f"ip netns exec {place} nft -f - <<'.'", change, ".", _forget_connections(place)])
+
+    def renumber(self, host: str) -> None:
+        """Host "a" or "b" gets another address in the same network, behind the same NAT if there is one."""
+        self._plan.renumber(host, next(self._addresses))
+        self._carry_out()
 
     def roam(self, host: str, site: Site | None = None) -> None:
         """Host "a" or "b" leaves its network, and gets another address in a new one; site: what is there, None: the same as

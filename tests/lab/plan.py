@@ -6,6 +6,7 @@ something slower can be put between the two while it is in use (slow.py).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,17 +33,27 @@ class Segment:
     def network6(self) -> str:
         return f"{self.router6.removesuffix('1')}/64"
 
+    def other_host(self, number: int) -> Segment:
+        """The network with the host at an address of its own for each number, from 1. Raises ValueError when there is none."""
+        network, _, last = self.host.rpartition(".")
+        if self.length != 24 or number > MAX_NUMBER:
+            raise ValueError("there is no other address in this network")
+        new = 100 + 10 * number + int(last) % 10
+        return dataclasses.replace(self, host=f"{network}.{new}", host6=f"{self.network6.removesuffix('/64')}{new}")
+
 
 @dataclass(frozen=True)
 class Link:
     """How a host is connected: the end of its cable, or of that of the NAT before it, which is a device in member "where",
-    plugged into a bridge. host_device: in the host; nat: the member that is its NAT, "" for none; public: IPv4 address."""
+    plugged into a bridge. host_device: in the host; segment: with the host's addresses; nat: the member that is its NAT, ""
+    for none; public: IPv4 address."""
 
     site: Site
     where: str
     device: str
     bridge: str
     host_device: str
+    segment: Segment
     nat: str
     public: str
 
@@ -70,7 +81,12 @@ class Plan:
             self._behind_one(layout.a, isolated=layout.shape is Shape.ISOLATED)
 
     def attach(self, host: str, site: Site, number: int) -> None:
-        """Connect a host to the middle through a network of its own; number: 0 to MAX_NUMBER, counts those of this host."""
+        """Connect a host to the middle through a network of its own; number: 0 to MAX_NUMBER, counts those of this host.
+
+        Raises ValueError when there are too many.
+        """
+        if number > MAX_NUMBER:
+            raise ValueError(f"a host can move {MAX_NUMBER} times")
         suffix = str(number or "")
         device, cable, bridge = f"eth{number}", f"cable-{host}{suffix}", f"to-{host}{suffix}"
         segment = _public(host, number)
@@ -79,7 +95,7 @@ class Plan:
             self._settle(host, site.family)
             self._cable("m", cable, bridge, host, device)
             self._address(host, device, segment, site.family)
-            router = ""
+            router, at = "", segment
         else:
             router = f"r{host}{suffix}"
             self._router(router, site, segment, cable, bridge)
@@ -89,7 +105,18 @@ class Plan:
             self._settle(host, site.family)
             self._cable(router, f"in-{host}", "lan", host, device)
             self._address(host, device, lan, site.family)
-        self.links[host] = Link(site, "m", cable, bridge, device, router, segment.host)
+            at = lan
+        self.links[host] = Link(site, "m", cable, bridge, device, at, router, segment.host)
+
+    def renumber(self, host: str, number: int) -> None:
+        """Another address in the same network; number: counts. Raises ValueError when there is none left."""
+        link = self.links[host]
+        device, family = link.host_device, link.site.family
+        segment = link.segment.other_host(number)
+        self._ip(host, f"addr flush dev {device} scope global")
+        self._address(host, device, segment, family)
+        public = segment.host if not link.nat else link.public
+        self.links[host] = dataclasses.replace(link, segment=segment, public=public)
 
     def _on_switch(self, site: Site) -> None:
         """Both hosts at one switch in the middle."""
@@ -100,7 +127,7 @@ class Plan:
             self._settle(host, site.family)
             self._cable("m", f"cable-{host}", "switch", host, "eth0")
             self._address(host, "eth0", segment, site.family)
-            self.links[host] = Link(site, "m", f"cable-{host}", "switch", "eth0", "", segment.host)
+            self.links[host] = Link(site, "m", f"cable-{host}", "switch", "eth0", segment, "", segment.host)
 
     def _behind_one(self, site: Site, *, isolated: bool) -> None:
         """Both hosts behind "ra", at one switch or at two."""
@@ -116,7 +143,7 @@ class Plan:
             self._settle(host, site.family)
             self._cable("ra", f"in-{host}", bridge, host, "eth0")
             self._address(host, "eth0", lan, site.family)
-            self.links[host] = Link(site, "ra", f"in-{host}", bridge, "eth0", "ra", segment.host)
+            self.links[host] = Link(site, "ra", f"in-{host}", bridge, "eth0", lan, "ra", segment.host)
 
     def _middle(self) -> None:
         """A router with the servers' addresses. Packets to nowhere vanish: coturn drops an allocation that gets an error."""
@@ -187,13 +214,13 @@ class Plan:
             self._ip(
                 member,
                 f"addr add {segment.host}/{segment.length} dev {device}",
-                f"route add default via {segment.router}",
+                f"route replace default via {segment.router}",
             )
         if family.has_ipv6:
             self._ip6(
                 member,
                 f"addr add {segment.host6}/64 dev {device} nodad",
-                f"route add default via {segment.router6}",
+                f"route replace default via {segment.router6}",
             )
 
     def _ip(self, member: str, *commands: str) -> None:

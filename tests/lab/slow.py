@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from lab import stretch
 from lab.tied import Tied
+
+_PROGRAM = Path(__file__).with_name("stretch.py")
 
 
 class Slow:
@@ -19,7 +21,7 @@ class Slow:
     def __init__(self, place: Sequence[str], name: str, delay_s: float, loss: float, seed: int) -> None:
         self._place = " ".join(place)
         self._bridge, self._devices = f"slow-{name}", (f"slow-{name}-1", f"slow-{name}-2")
-        command = [sys.executable, "-I", "-S", stretch.__file__, *self._devices, str(delay_s), str(loss), str(seed)]
+        command = [sys.executable, "-I", "-S", str(_PROGRAM), *self._devices, str(delay_s), str(loss), str(seed)]
         self._process = Tied(command, place=place, stdout=subprocess.PIPE)
         if self._process.stdout.readline() != b"ready\n":
             self._process.stop()

@@ -185,6 +185,20 @@ def test_a_host_goes_to_another_network(kind: Nat | None, to: str) -> None:
         assert host.seen_by(servers.one)[0] == "192.0.2.34"
 
 
+@pytest.mark.parametrize(("kind", "private"), [(Nat.PORT_RESTRICTED, "10.1.0."), (Nat.NONE, "203.0.113.")])
+def test_a_host_gets_another_address_in_the_same_network(kind: Nat, private: str) -> None:
+    with Lab.between(kind, Nat.NONE, Family.DUAL) as lab, middle(lab) as servers, Udp(lab, "a") as host:
+        before = host.seen_by(servers.one)
+        lab.renumber("a")
+        after = host.seen_by(servers.one)
+        assert (after[0] == before[0] == PUBLIC) is (kind is not Nat.NONE)
+        lab.renumber("a")
+        with Udp(lab, "a", private + ("122" if kind is not Nat.NONE else "121")) as other:
+            assert other.seen_by(servers.one)[1] == other.address[1]
+        with Udp(lab, "m", Lab.SERVER6, 4003) as six, Udp(lab, "a", "::") as other:
+            assert other.seen_by(six)[0].startswith("2001:db8:1:")
+
+
 def test_hosts_on_one_lan_reach_each_other_and_isolated_ones_do_not() -> None:
     with Lab.together(Nat.SYMMETRIC) as lab, Udp(lab, "a") as a, Udp(lab, "b", "10.1.0.3") as b:
         assert a.seen_by(b) == ("10.1.0.2", a.address[1])

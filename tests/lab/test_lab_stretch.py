@@ -8,6 +8,8 @@ import pytest
 
 from lab import stretch
 
+pytestmark = pytest.mark.lab
+
 
 class Piece:
     """A lane between sockets."""

@@ -7,10 +7,11 @@ import os
 import socket
 import ssl
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab import PASSWORD, USERNAME, Coturn, Lab, Nat
+from lab import PASSWORD, USERNAME, Coturn, Lab, Nat, authority
 from lab.sockets import NEVER_S, Address, Udp
 
 pytestmark = pytest.mark.coturn
@@ -73,10 +74,18 @@ def test_it_can_be_killed_and_started_again() -> None:
     assert not place.exists()
 
 
+def test_there_is_one_authority_however_many_threads_ask() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: authority.of_this_run(), range(8)))) == 1
+
+
 def test_urls() -> None:
     server = Coturn("::1", port=1, tls_port=2)
     assert [server.stun_url, server.turn_url] == ["stun:[::1]:1", "turn:[::1]:1"]
     assert [server.turn_tcp_url, server.turns_url] == ["turn:[::1]:1?transport=tcp", "turns:[::1]:2?transport=tcp"]
+    assert server.url_over("udp") == "turn:[::1]:1?transport=udp"
+    assert server.url_over("tcp") == server.turn_tcp_url
+    assert server.url_over("tls", "192.0.2.1") == "turns:192.0.2.1:2?transport=tcp"
     assert server.url("stun", address="192.0.2.1") == "stun:192.0.2.1:1"
 
 

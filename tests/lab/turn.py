@@ -67,13 +67,19 @@ class Coturn:
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return f"{scheme}:{authority}?transport={transport}" if transport else f"{scheme}:{authority}"
 
+    def url_over(self, transport: str, address: str = "") -> str:
+        """The TURN URL that leaves no choice. transport: udp, tcp or tls."""
+        if transport == "tls":
+            return self.url("turns", transport="tcp", address=address)
+        return self.url("turn", transport=transport, address=address)
+
     @property
     def stun_url(self) -> str:
         return self.url("stun")
 
     @property
     def turn_url(self) -> str:
-        """Over UDP."""
+        """Over UDP, or what the client makes of a URL without a transport."""
         return self.url("turn")
 
     @property

@@ -280,6 +280,25 @@ def test_a_peer_whose_machine_refuses_is_gone(killed: str) -> None:
     assert other.agent.stalled
 
 
+@pytest.mark.parametrize("is_relayed", [False, True], ids=["its NAT", "its relay"])
+def test_only_the_peers_own_machine_can_say_that_it_is_gone(is_relayed: bool) -> None:
+    """A NAT that has forgotten the mapping and a TURN server that has started again refuse packets, too."""
+    world = World("symmetric", "symmetric") if is_relayed else World("port-restricted", "port-restricted")
+    relays(world)
+    assert world.meet()
+    world.run(5)
+    assert selected_relayed(world) == (is_relayed,) * 2
+    world.b.is_cut = True
+    for _ in range(60):
+        assert world.a.agent.selected is not None
+        world.a.agent.refused(world.a.agent.selected.remote.address, world.now)
+        world.run(0.5)
+    assert world.a.happened(Silent)
+    assert not world.a.happened(Gone)
+    world.b.is_cut = False
+    assert world.until(lambda: both_alive(world), 4)
+
+
 def test_forged_refusals_do_nothing_while_the_peer_answers() -> None:
     world = World()
     assert world.meet()
