@@ -41,9 +41,13 @@ class Keyboard:
         return self.lines if self.person is None else _Typed(self.person, reporter)
 
     async def reply(self, reporter: Reporter, question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
-        """The person's answer that makes sense to parse; None at the end of input, or when nobody is there."""
+        """The person's answer that makes sense to parse; None at the end of input, or when nobody is there.
+
+        What was typed before the question was seen does not answer it.
+        """
         if self.person is None:
             return None
+        self.person.forget_typed()
         typed = _Typed(self.person, reporter)
         while True:
             reporter.ask(question)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from p2pcopy import events
 from p2pcopy.config import NetSettings
 from p2pcopy.desk import Countdown, Desk, News, ShownCode, first
-from p2pcopy.errors import CodeError, NobodyCame, NoConnection
+from p2pcopy.errors import CodeError, CodeUsed, NobodyCame, NoConnection
 from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
 from p2pcopy.net.trial import ServerReport
@@ -24,6 +24,7 @@ from p2pcopy.signaling.lent import lent_servers, shared_servers
 
 _ANSWER_AFTER_S: Final = 5.0
 _REFUSALS_S: Final = 3.0
+_GONE_S: Final = 10.0
 _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
 
 
@@ -32,7 +33,7 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
     """Make an offer, show its code, and wait for the other side. Raises NobodyCame after settings.wait_s."""
     secret = secrets.token_bytes(code.SECRET_SIZE)
     async with _closing(Peer(settings, secret, offering=True, two_way=settings.two_way)) as peer:
-        candidates = await _gather(peer, settings, desk)
+        candidates = await _gather(peer, settings, desk, offering=True)
         now_s = time.time()
         expires = code.expiry_minute(now_s + settings.wait_s)
         sharing = _working_servers(peer, settings)
@@ -80,7 +81,7 @@ async def answer(
     async with _closing(Peer(settings, theirs.secret, offering=False, remote_pin=pin, two_way=two_way)) as peer:
         peer.add_servers(relay.to_ice_server() for relay in theirs.relays)
         peer.add_remote(theirs.candidates)
-        candidates = await _gather(peer, settings, desk)
+        candidates = await _gather(peer, settings, desk, offering=False)
         desk.tell(events.Connecting(len(theirs.candidates)))
 
         def make(present: tuple[Candidate, ...]) -> str:
@@ -114,7 +115,7 @@ async def _closing(peer: Peer) -> AsyncIterator[Peer]:
 # Before the code
 
 
-async def _gather(peer: Peer, settings: NetSettings, desk: Desk) -> tuple[Candidate, ...]:
+async def _gather(peer: Peer, settings: NetSettings, desk: Desk, *, offering: bool) -> tuple[Candidate, ...]:
     if settings.turn_insecure:
         desk.tell(
             events.Warned(
@@ -128,7 +129,7 @@ async def _gather(peer: Peer, settings: NetSettings, desk: Desk) -> tuple[Candid
         error.tried = diagnosis.tried(peer.trial())
         raise
     _check_credentials(peer, settings)
-    for warning in _server_warnings(peer, settings):
+    for warning in _server_warnings(peer, settings, offering=offering):
         desk.tell(events.Warned(warning))
     return candidates
 
@@ -146,7 +147,7 @@ def _check_credentials(peer: Peer, settings: NetSettings) -> None:
         )
 
 
-def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
+def _server_warnings(peer: Peer, settings: NetSettings, *, offering: bool) -> list[str]:
     """A TURN server that fails was asked for; of STUN servers it is enough that one answers."""
     failed = {url: report.reason for url, report in _reports(peer).items() if not report.ok}
     ours = {server.url for server in (*settings.stun, *settings.turn)}
@@ -156,7 +157,8 @@ def _server_warnings(peer: Peer, settings: NetSettings) -> list[str]:
     warnings += [f"{url}, from the code, cannot be used: {failed[url]}" for url in failed if url not in ours]
     if settings.stun and all(server.url in failed for server in settings.stun):
         reason = failed[settings.stun[0].url]
-        warnings.append(f"no STUN server answers ({reason}): {_without_stun(peer.candidates)}")
+        means = _without_stun(peer.candidates) if offering else "this machine's public address is not known"
+        warnings.append(f"no STUN server answers ({reason}): {means}; p2pcopy doctor tells more")
     return warnings
 
 
@@ -240,16 +242,19 @@ async def _show_answer(shown: ShownCode, *, at_once: bool) -> None:
 
 
 async def _notice_refusals(peer: Peer, desk: Desk) -> None:
-    """Say it once when nobody listens at the addresses in the code."""
+    """Say it when nobody listens at the addresses in the code. Raises CodeUsed when it stays so and there are no others."""
     while True:
         await asyncio.sleep(_REFUSALS_S)
         if diagnosis.all_refuse(peer.trial()):
-            desk.tell(
-                events.Warned(
-                    "the other side's machine says that nobody listens there: is p2pcopy still running there?"
-                )
-            )
-            return
+            break
+    desk.tell(events.Warned("the other side's machine says that nobody listens there: is p2pcopy still running there?"))
+    await asyncio.sleep(_GONE_S)
+    trial = peer.trial()
+    if diagnosis.all_refuse(trial) and all(remote.candidate.type == "host" for remote in trial.remote):
+        raise CodeUsed(
+            "nobody listens any more at the addresses in the code: the run that made it has ended",
+            "Ask the other side for a fresh code.",
+        )
 
 
 # When it is used

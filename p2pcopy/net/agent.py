@@ -11,7 +11,7 @@ code can neither move nor stall it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -21,7 +21,8 @@ from aioice import stun
 from p2pcopy.net import checks
 from p2pcopy.net.checklist import CheckList
 from p2pcopy.net.checks import Keys
-from p2pcopy.net.liveness import STALL_S, Gone, Liveness, Silent
+from p2pcopy.net.liveness import STALL_S, Gone, Liveness
+from p2pcopy.net.news import Abandoned, Confirmed, News, Selected, TurnedAway
 from p2pcopy.net.pairs import Address, LocalEnd, Pair, Remote, Tally
 from p2pcopy.signaling.candidates import Candidate
 
@@ -37,24 +38,9 @@ CONSENT_S: Final = (
 )
 STALLED_S: Final = 0.5  # between checks of any pair while there is no path
 NOMINATION_S: Final = 2.0
+LATE_S: Final = 2.0  # a message that is older than this is not on the way any more
 AVOID_S: Final = 10.0  # a pair with which no session came about
 REFUSALS_PER_S: Final = 20  # answers to those who come too late with a code
-
-
-@dataclass(frozen=True)
-class Selected:
-    """There is a path, or another one than before. gap_s: for how long there was none in a session, 0.0: not at all."""
-
-    pair: Pair
-    gap_s: float
-
-
-@dataclass(frozen=True)
-class TurnedAway:
-    """The other side has a session already: the code was used."""
-
-
-News = Selected | Silent | Gone | TurnedAway
 
 
 @dataclass(frozen=True)
@@ -87,10 +73,12 @@ class Agent:
         self._limits = limits
         self._random = Random(seed)
         self._tie_breaker = int.from_bytes(os.urandom(8), "big")
-        self._list = CheckList(limits.recheck)
+        self._list = CheckList(limits.recheck, self._in_use)
         self._sent: dict[bytes, _Check] = {}
         self._choice: Pair | None = None
         self._chosen_at = now
+        self._selected_at = self._begun_at = now
+        self._is_confirmed = False
         self._is_holding = False
         self._is_over = False
         self._ticked = now
@@ -147,8 +135,10 @@ class Agent:
         if self._life is not None and self.selected is not None and self.selected.local is local:
             self._life.lost_path(now)
 
-    def add_remote(self, candidates: Iterable[Candidate], now: float, *, relays_allowed: bool = True) -> None:
-        """Addresses of the peer, best first. At any time; what is known already is ignored."""
+    def add_remote(self, candidates: Sequence[Candidate], now: float, *, relays_allowed: bool = True) -> None:
+        """Addresses of the peer, best first. At any time; what is known already is ignored. In a session they are all it has."""
+        if self._session is not None:
+            self._list.keep_only(candidates)
         if self._list.add_remote(candidates, now, relays_allowed=relays_allowed):
             self._list.hurry(now)
 
@@ -158,11 +148,13 @@ class Agent:
         """Both sides have proved themselves. From now on only these credentials count, and silence is a stall."""
         self._session = keys
         self._life = Liveness(self._limits.stall_limit, now)
+        self._begun_at, self._is_confirmed = now, False
+        in_use = self._in_use() if self.selected is not None else set()
         for pair in self._list:
             pair.wants = False
             if pair is not self.selected:
                 pair.answered_at = pair.heard_at = float("-inf")
-                if pair.remote.type == "prflx":  # perhaps that of somebody else who holds the code
+                if pair.remote.type == "prflx" and pair.remote.address not in in_use:  # perhaps somebody else's
                     self._list.forget(pair.remote.address)
         if self.selected is not None:
             self.selected.due = now
@@ -171,7 +163,9 @@ class Agent:
         self._list.hurry(now)
 
     def reject(self, now: float) -> None:
-        """No session came about over the selected pair: try others first, but go on."""
+        """No session came about over the selected pair: try others first, but go on, with the code's credentials."""
+        self._session = self._life = None
+        self._is_over = False
         if self.selected is not None:
             self.selected.unusable_until = now + AVOID_S
             self.selected.wants = False
@@ -225,22 +219,44 @@ class Agent:
         if keys is None or "PRIORITY" not in message.attributes:
             return
         if self._session is not None and keys is not self._session:
-            pair = self._list.find(local, address)
-            if pair is not None and pair is self.selected:  # the peer is not yet where we are
-                self._outgoing.append((local, checks.answer(message, address, keys), address))
-            elif self._controlling:
-                self._turn_away(message, address, local, now)
+            self._take_latecomer(message, address, local, now)
             return
-        pair = self._list.heard(local, address, message.attributes["PRIORITY"], now)
+        pair = self._list.heard(local, address, message.attributes["PRIORITY"], now, is_peer=self._session is not None)
         if pair is None:
             return
         self._outgoing.append((local, checks.answer(message, address, keys), address))
-        pair.wants = not self._controlling and "USE-CANDIDATE" in message.attributes
+        self._confirm()
+        pair.wants = self._is_wanted(pair, message, now)
         if pair.wants and self._is_proven(pair, now):
             self._select(pair, now)
         if pair is not self.selected or self.stalled:  # RFC 8445 section 7.3.1.4
             pair.due = min(pair.due, max(now, pair.sent_at + RESEND_S))
             pair.pause = self._limits.recheck
+
+    def _is_wanted(self, pair: Pair, message: stun.Message, now: float) -> bool:
+        """Does the controlling peer want this pair? A check that was late may still want the relay that was just left."""
+        if self._controlling or "USE-CANDIDATE" not in message.attributes:
+            return False
+        current = self.selected
+        is_late = now < self._selected_at + LATE_S and not self.stalled
+        return current is None or current.is_relayed or not pair.is_relayed or not is_late
+
+    def _confirm(self) -> None:
+        """The peer has used the session's credentials."""
+        if self._session is not None and not self._is_confirmed:
+            self._is_confirmed = True
+            self._news.append(Confirmed())
+
+    def _take_latecomer(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:
+        """A check with the code's credentials in a session: the peer itself, or somebody who comes after it."""
+        pair = self._list.find(local, address)
+        if pair is None or pair is not self.selected:
+            if self._controlling and self._is_confirmed:
+                self._turn_away(message, address, local, now)
+        elif self._is_confirmed or now < self._begun_at + LATE_S:  # it is not yet where we are
+            self._outgoing.append((local, checks.answer(message, address, self._code), address))
+        else:
+            self._news.append(Abandoned())
 
     def _turn_away(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:
         """Somebody comes with the code after another one. At a bounded rate."""
@@ -264,6 +280,7 @@ class Agent:
             return
         if "XOR-MAPPED-ADDRESS" not in message.attributes:
             return
+        self._confirm()
         pair.answered_at, pair.mapped = now, message.attributes["XOR-MAPPED-ADDRESS"]
         pair.rtts.append(now - check.sent_at)
         self._list.tallies[address].answered += 1
@@ -289,7 +306,9 @@ class Agent:
         elif self._session is None and not all(local.relay for local in self._list.locals):
             proven = [p for p in proven if not p.is_relayed or now >= p.seen + self._limits.relay_delay]
         if proven:
-            self._choice = max(proven, key=lambda pair: (not pair.is_relayed, pair.rank(controlling=True)))
+            self._choice = max(
+                proven, key=lambda p: (not p.is_relayed, p.remote.type != "prflx", p.rank(controlling=True))
+            )
             self._chosen_at = now
             self._check(self._choice, now)
 
@@ -301,10 +320,14 @@ class Agent:
         is_taken_up = self._life.is_doubtful(now) and min(pair.heard_at, pair.answered_at) > since
         return current.is_relayed or (pair is not current and is_taken_up)
 
+    def _in_use(self) -> set[Address]:
+        return {pair.remote.address for pair in (self.selected, self._choice) if pair is not None}
+
     def _select(self, pair: Pair, now: float) -> None:
         """This pair works, and is the one to use."""
         is_new = pair is not self.selected
-        self.selected = pair
+        if is_new:
+            self.selected, self._selected_at = pair, now
         for other in self._list:
             other.wants = other.wants and other is pair
         gap = self._life.answered(now) if self._life is not None else 0.0

@@ -76,7 +76,8 @@ class Agreement:
             await asyncio.wait([asking])
 
     async def _wait(self, on_confirming: Callable[[], None]) -> None:
-        limit, told = READY_S, False
+        loop = asyncio.get_running_loop()
+        limit, told, began = READY_S, False, loop.time()
         while not self._is_ready:
             if self._error is not None:
                 raise self._error
@@ -84,13 +85,13 @@ class Agreement:
                 told, limit = True, CONFIRMED_S
                 on_confirming()
             self._changed.clear()
-            try:
-                async with asyncio.timeout(limit):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(began + limit):
                     await self._changed.wait()
-            except TimeoutError:
-                if self._is_stalled():
-                    continue
-                raise ConnectionLost(
-                    f"the other side is connected but says nothing for {limit:.0f} s",
-                    "Run the same two commands again, with fresh codes.",
-                ) from None
+            if loop.time() >= began + limit:
+                if not self._is_stalled():
+                    raise ConnectionLost(
+                        f"the other side is connected but says nothing for {limit:.0f} s",
+                        "Run the same two commands again, with fresh codes.",
+                    )
+                began = loop.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from p2pcopy.net.pairs import Address, LocalEnd, Pair, Remote, Tally, remote_priority, same_family
@@ -10,12 +10,14 @@ from p2pcopy.signaling.candidates import Candidate
 
 MAX_PAIRS: Final = 200
 MAX_REMOTE: Final = 64
+QUIET_S: Final = 30.0  # after which an address that was only heard of may be forgotten
 
 
 class CheckList:
-    """All pairs of one agent. recheck_s: the first pause between two checks of a pair."""
+    """All pairs of one agent. recheck_s: the first pause between two checks of a pair. in_use: addresses that stay."""
 
-    def __init__(self, recheck_s: float) -> None:
+    def __init__(self, recheck_s: float, in_use: Callable[[], set[Address]]) -> None:
+        self.in_use = in_use
         self.locals: list[LocalEnd] = []
         self.remotes: dict[Address, Remote] = {}
         self.tallies: dict[Address, Tally] = {}
@@ -60,22 +62,35 @@ class CheckList:
             if known is not None and known.type != "prflx":
                 continue
             remote = Remote(address, candidate.type, remote_priority(candidate.type, place))
-            if known is not None or self._has_room(now):
+            if known is not None or self._make_room(float("inf")):
                 is_new = True
                 self._enter(remote, now)
         return is_new
 
-    def heard(self, local: LocalEnd, address: Address, priority: int, now: float) -> Pair | None:
-        """The pair over which a check came, made if need be (RFC 8445 section 7.3.1.3); None when it may not be used."""
+    def keep_only(self, candidates: Iterable[Candidate]) -> None:
+        """Of the addresses that the peer has named only these are still true."""
+        named = {(candidate.host, candidate.port) for candidate in candidates}
+        for address, remote in list(self.remotes.items()):
+            if remote.type != "prflx" and address not in named and address not in self.in_use():
+                self.forget(address)
+
+    def heard(self, local: LocalEnd, address: Address, priority: int, now: float, *, is_peer: bool) -> Pair | None:
+        """The pair over which a check came, made if need be (RFC 8445 section 7.3.1.3); None when it may not be used.
+
+        is_peer: it is the peer's for certain, and gets the place of what was heard least lately.
+        """
         if address in self._forbidden:
             return None
         remote = self.remotes.get(address)
         if remote is None:
-            if not self._has_room(now):
+            if not self._make_room(float("inf") if is_peer else now - QUIET_S):
                 return None
             remote = Remote(address, "prflx", priority)
             self.remotes[address] = remote
             self.tallies[address] = Tally()
+        if is_peer and len(self._pairs) >= MAX_PAIRS and self.find(local, address) is None:
+            unused = [pair for pair in self if pair.remote.address not in self.in_use()]
+            self.drop(min(unused, key=lambda pair: pair.last_sign))
         pair = self._pair(local, remote, now)
         if pair is not None:
             pair.heard_at = now
@@ -116,16 +131,18 @@ class CheckList:
         self._pairs[local, remote.address] = pair
         return pair
 
-    def _has_room(self, now: float) -> bool:
-        """A full list forgets the address that was heard least lately; those that the peer has named stay."""
+    def _make_room(self, before: float) -> bool:
+        """Whether there is a place for another address: a full list forgets the one that was heard least lately, and before
+        this time; those that the peer has not named go first."""
         if len(self.remotes) < MAX_REMOTE:
             return True
-        last_heard = {address: float("-inf") for address, remote in self.remotes.items() if remote.type == "prflx"}
+        in_use = self.in_use()
+        last_sign = {address: float("-inf") for address in self.remotes if address not in in_use}
         for pair in self._pairs.values():
-            if pair.remote.address in last_heard:
-                last_heard[pair.remote.address] = max(last_heard[pair.remote.address], pair.heard_at, pair.answered_at)
-        oldest = min(last_heard, key=lambda address: last_heard[address], default=None)
-        if oldest is None or last_heard[oldest] > now - 30.0:
+            if pair.remote.address in last_sign:
+                last_sign[pair.remote.address] = max(last_sign[pair.remote.address], pair.last_sign)
+        oldest = min(last_sign, key=lambda each: (self.remotes[each].type != "prflx", last_sign[each]))
+        if last_sign[oldest] >= before or (before < float("inf") and self.remotes[oldest].type != "prflx"):
             return False
         self.forget(oldest)
         return True

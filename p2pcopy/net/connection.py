@@ -11,10 +11,11 @@ from aioice import stun
 
 from p2pcopy.config import NetTimes, Relay
 from p2pcopy.errors import CodeUsed
-from p2pcopy.net.agent import Agent, Limits, Selected, TurnedAway
+from p2pcopy.net.agent import Agent, Limits
 from p2pcopy.net.checks import Keys
 from p2pcopy.net.endpoint import Address, Endpoint
 from p2pcopy.net.liveness import Gone, Silent
+from p2pcopy.net.news import Abandoned, Confirmed, News, Selected, TurnedAway
 from p2pcopy.net.pairs import Pair, Remote, Tally
 from p2pcopy.net.relay import RelayEndpoint
 from p2pcopy.net.sweep import sweep
@@ -49,6 +50,7 @@ class IceConnection:
         self._is_in_session = False
         self._is_closed = False
         self._turned_away = False
+        self._outcomes: list[bool] = []
         self._watches_refusals = True
         self._sweeps: dict[Endpoint, asyncio.Task[None]] = {}
 
@@ -82,7 +84,7 @@ class IceConnection:
     # Checks
 
     def add_remote(self, candidates: Iterable[Candidate]) -> None:
-        """Addresses of the peer, best first. At any time; mDNS names are passed over."""
+        """Addresses of the peer, best first, in a session all of them. At any time; mDNS names are passed over."""
         known = [candidate for candidate in candidates if not candidate.is_mdns]
         self._agent.add_remote(known, self._loop.time(), relays_allowed=self._relays_allowed)
         self._pump()
@@ -114,12 +116,27 @@ class IceConnection:
             self._queue.get_nowait()
         self._pump()
 
-    def begin_session(self, keys: Keys) -> None:
-        """The peer has proved itself; from now on only these credentials count."""
-        self._is_in_session = True
-        self._watch_refusals(False)
+    async def begin_session(self, keys: Keys) -> bool:
+        """The peer has proved itself; from now on only these credentials count. Returns when the peer has used them, too.
+
+        False when it never got that far, and looks for a path again. Raises ConnectionError when closed.
+        """
+        self._outcomes.clear()
         self._agent.begin_session(keys, self._loop.time())
         self._pump()
+        while not self._outcomes:
+            if self._is_closed:
+                raise ConnectionError("closed")
+            self._changed.clear()
+            await self._changed.wait()
+        self._is_in_session = self._outcomes[0]
+        self._watch_refusals(not self._is_in_session)
+        return self._is_in_session
+
+    def abandon(self) -> None:
+        """The peer has left before it was in the session."""
+        self._outcomes.append(False)
+        self._changed.set()
 
     def heard_data(self) -> None:
         self._agent.heard_data(self._loop.time())
@@ -175,18 +192,25 @@ class IceConnection:
             self._tell(news)
         self._arm()
 
-    def _tell(self, news: Selected | Silent | Gone | TurnedAway) -> None:
+    def _tell(self, news: News) -> None:
         match news:
             case TurnedAway():
                 self._turned_away = True
+            case Confirmed():
+                self._outcomes.append(True)
+            case Abandoned():
+                self._outcomes.append(False)
             case Silent():
                 self._watch_refusals(True)
                 if news.silent_s > SWEEP_AFTER_S:
                     self._sweep()
-            case Selected() | Gone():
+            case Selected():
                 self._watch_refusals(not self._is_in_session)
+                self._end_sweeps()
+            case Gone():
+                self._outcomes.append(False)
         self._changed.set()
-        if self._is_in_session and not isinstance(news, TurnedAway):
+        if self._is_in_session and isinstance(news, Selected | Silent | Gone):
             self.on_news(news)
 
     def _sweep(self) -> None:
@@ -199,7 +223,11 @@ class IceConnection:
     async def _sweep_from(self, endpoint: RelayEndpoint) -> None:
         call = self._agent.call(endpoint)
         await sweep(lambda port: self._agent.stalled and endpoint.send_once(call, port), Random(endpoint.address[1]))
-        del self._sweeps[endpoint]
+
+    def _end_sweeps(self) -> None:
+        for task in self._sweeps.values():
+            task.cancel()
+        self._sweeps.clear()
 
     def _watch_refusals(self, watch: bool) -> None:
         """Not while data flows: a refusal makes the system report an error in place of the next datagram."""

@@ -36,6 +36,7 @@ _STUN_HEADER_SIZE: Final = 20
 _RECVERR: Final = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 _ORIGIN_ICMP: Final = (2, 3)  # ICMP, ICMPv6
+_OFFENDER: Final = {4: 20, 6: 24}  # where the address of who says so is, in the sockaddr behind it
 _ERROR_ROOM: Final = 256
 
 
@@ -72,6 +73,10 @@ class Endpoint(ABC):
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._is_closed = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_closed
 
     @abstractmethod
     def send(self, data: bytes, address: Address) -> None:
@@ -219,7 +224,7 @@ class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
                     return
                 except OSError:
                     continue
-                if address and any(_is_refusal(data) for _, _, data in ancillary):
+                if address and any(_is_refusal(data, address[0]) for _, _, data in ancillary):
                     # Not from within a send() of the receiver's.
                     asyncio.get_running_loop().call_soon(self._tell_refused, (address[0], address[1]))
 
@@ -316,8 +321,11 @@ def _mapped_address(answer: stun.Message) -> Address:
     return mapped
 
 
-def _is_refusal(extended_error: bytes) -> bool:
+def _is_refusal(extended_error: bytes, host: str) -> bool:
+    """Does host itself say that nobody listens? A firewall on the way to it may say the same."""
     if len(extended_error) < _EXTENDED_ERROR.size:
         return False
     number, origin, *_ = _EXTENDED_ERROR.unpack_from(extended_error)
-    return number == errno.ECONNREFUSED and origin in _ORIGIN_ICMP
+    ip = ipaddress.ip_address(host)
+    offender = extended_error[_OFFENDER[ip.version] :][: len(ip.packed)]
+    return number == errno.ECONNREFUSED and origin in _ORIGIN_ICMP and offender == ip.packed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from p2pcopy.config import Family, IceServer, NetSettings, NetTimes, Relay
@@ -23,7 +25,6 @@ from p2pcopy.net.trial import ServerReport
 from p2pcopy.net.uri import ServerUri, parse_server_uri
 from p2pcopy.signaling.candidates import Candidate
 
-MAX_ADDED: Final = 4  # servers from the other side's code
 # When all is there that is wanted, the other servers get this many times as long as that took, and not less than a moment.
 PATIENCE_WITH_REST: Final = 3.0
 MIN_PATIENCE_S: Final = 0.1
@@ -33,6 +34,8 @@ HURRIED_S: Final = 1.0  # between two looks
 HURRY_LASTS_S: Final = 2.0
 ANNOUNCE_AFTER_S: Final = 0.5
 SETTLE_S: Final = 0.2  # after a change of addresses, which seldom comes alone
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Gathering:
         self._hosts = Hosts(locals, settings, stun, self._resolver)
         self._relays = Relays(locals, self._hosts, self._resolver, self._look_soon)
         for server in () if settings.relay is Relay.NEVER else settings.turn:
-            self._relays.servers.append(TurnServer(server, _uri(server, "turn"), verify=not settings.turn_insecure))
+            self._relays.own.append(self._turn(server))
         self._outcomes: dict[str, ServerReport] = {}
         self._announced: tuple[Candidate, ...] = ()
         self._started = 0.0
@@ -75,23 +78,19 @@ class Gathering:
 
     def add_servers(self, servers: Iterable[IceServer]) -> None:
         """TURN servers that the other side lends, before run(). What is no URI of one is passed over, as is what is known."""
-        if self._settings.relay is Relay.NEVER:
-            return
-        known = {turn.server.url for turn in self._relays.servers}
-        for server in list(servers)[:MAX_ADDED]:
-            with contextlib.suppress(UsageError):
-                if server.url not in known:
-                    turn = TurnServer(server, _uri(server, "turn"), verify=not self._settings.turn_insecure)
-                    self._relays.servers.append(turn)
+        self._lend(servers, in_session=False)
 
     def renew_servers(self, servers: Iterable[IceServer]) -> None:
         """The same in the session, for when a relay is needed: in place of those that were lent with the same URL."""
-        own = {server.url for server in self._settings.turn}
-        renewed = [server for server in servers if server.url not in own]
-        urls = {server.url for server in renewed}
-        self._relays.servers[:] = [turn for turn in self._relays.servers if turn.server.url not in urls]
-        room = MAX_ADDED - sum(turn.server.url not in own for turn in self._relays.servers)
-        self.add_servers(renewed[: max(0, room)])
+        self._lend(servers, in_session=True)
+
+    def _lend(self, servers: Iterable[IceServer], *, in_session: bool) -> None:
+        for server in () if self._settings.relay is Relay.NEVER else servers:
+            with contextlib.suppress(UsageError):
+                self._relays.lend(self._turn(server), in_session=in_session)
+
+    def _turn(self, server: IceServer) -> TurnServer:
+        return TurnServer(server, _uri(server, "turn"), verify=not self._settings.turn_insecure)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -128,7 +127,7 @@ class Gathering:
         self._looked_at, self._due = loop.time(), loop.time() + self._times.keepalive_s
         if not self._announced:
             raise self._nothing()
-        self._late = asyncio.create_task(self._take_late(pending))
+        self._late = asyncio.create_task(_contained(partial(self._take_late, pending)))
         return self._announced
 
     def _ask_servers(self) -> None:
@@ -223,7 +222,7 @@ class Gathering:
             async with asyncio.TaskGroup() as group:
                 while True:
                     await self._rest()
-                    await self._look(group)
+                    await _contained(partial(self._look, group))
 
     def hurry(self) -> None:
         """The path is stalled: look at everything now, and every second until this has not been called for 2 s."""
@@ -258,32 +257,30 @@ class Gathering:
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         now = self._looked_at = asyncio.get_running_loop().time()
-        is_hurried = now < self._hurried_until
+        is_hurried = self._relays.is_hurried = now < self._hurried_until
         self._due = now + (HURRIED_S if is_hurried else self._times.keepalive_s)
         if await self._hosts.look():
             self._relays.addresses_changed()
             if self._relays in self._jobs:
                 self._jobs.pop(self._relays).cancel()
         for endpoint in self._hosts.helpful:
-            self._once(group, endpoint, self._hosts.ask_again(endpoint))
+            self._once(group, endpoint, partial(self._hosts.ask_again, endpoint))
         for relay in self._relays.kept:
-            self._once(group, relay, self._relays.check(relay))
+            self._once(group, relay, partial(self._relays.check, relay))
         if self._relays.are_short and (is_hurried or now >= self._relays.retry_at):
-            self._once(group, self._relays, self._relays.replace())
+            self._once(group, self._relays, self._relays.replace)
         self._announce()
 
-    def _once(self, group: asyncio.TaskGroup, subject: object, job: Coroutine[Any, Any, None]) -> None:
+    def _once(self, group: asyncio.TaskGroup, subject: object, job: Callable[[], Awaitable[None]]) -> None:
         """One job at a time for each subject."""
-        if subject in self._jobs:
-            job.close()
-            return
-        task = self._jobs[subject] = group.create_task(job)
-        task.add_done_callback(lambda task: self._job_done(subject, task))
+        if subject not in self._jobs:
+            task = self._jobs[subject] = group.create_task(_contained(job))
+            task.add_done_callback(lambda task: self._job_done(subject, task))
 
     def _job_done(self, subject: object, task: asyncio.Task[None]) -> None:
         if self._jobs.get(subject) is task:
             del self._jobs[subject]
-        if not task.cancelled() and task.exception() is None:
+        if not task.cancelled():
             self._announce()
             self._wake.set()
 
@@ -319,6 +316,14 @@ def _uri(server: IceServer, kind: str) -> ServerUri:
     if uri.kind != kind:
         raise UsageError(f"{server.url!r} is not the address of a {kind.upper()} server", f"Give it with --{uri.kind}.")
     return uri
+
+
+async def _contained(job: Callable[[], Awaitable[None]]) -> None:
+    """What fails in a way that nobody has thought of must not end the rest."""
+    try:
+        await job()
+    except Exception as error:  # noqa: BLE001
+        _log.warning("while looking after addresses: %r", error)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:

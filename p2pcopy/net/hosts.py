@@ -18,11 +18,16 @@ from p2pcopy.net.uri import ServerUri
 from p2pcopy.signaling.candidates import MAX_CANDIDATES, Candidate, CandidateType, select_candidates
 
 MAX_SOCKETS: Final = 32
+MAX_AWAY: Final = 8  # sockets on addresses that are gone, and may come back
 _RETRY_S: Final = 0.5
 
 
 class Hosts:
-    """servers: of STUN; sockets are opened unless everything has to go through a relay."""
+    """servers: of STUN; sockets are opened unless everything has to go through a relay.
+
+    The socket of an address that is away is kept: when the address comes back, the system lets it go on, so that the mapping
+    in a NAT, what the peer knows, and a code that was handed out are good again.
+    """
 
     def __init__(
         self, locals_: Locals, settings: NetSettings, servers: Iterable[tuple[IceServer, ServerUri]], resolver: Resolver
@@ -33,7 +38,9 @@ class Hosts:
         self._settings = settings
         self._resolver = resolver
         self._is_used = settings.relay is not Relay.ONLY
+        self._was_connected = False
         self._endpoints: dict[str, HostEndpoint] = {}
+        self._away: dict[str, HostEndpoint] = {}
         self._answered: dict[HostEndpoint, Address] = {}
 
     @property
@@ -64,20 +71,31 @@ class Hosts:
         return [each.address for each in self.local if is_ipv6(each.address) == ipv6]
 
     async def look(self) -> bool:
-        """Open and close sockets as addresses have come and gone. Whether there are others than before."""
+        """Open and put away sockets as addresses have come and gone. Whether there are others than before."""
         before, self.local = self.local, self._look()
         wanted = {each.address for each in self.local} if self._is_used else set()
-        gone = [endpoint for address, endpoint in self._endpoints.items() if address not in wanted]
-        for endpoint in gone:
-            del self._endpoints[endpoint.address[0]]
-            self._answered.pop(endpoint, None)
+        for address in set(self._endpoints) - wanted:
+            self._away[address] = endpoint = self._endpoints.pop(address)
             self._locals.remove_local(endpoint)
         for address in self._best_first(wanted - set(self._endpoints))[: MAX_SOCKETS - len(self._endpoints)]:
             with contextlib.suppress(OSError):  # just going away, or (IPv6) not ready yet: looked at again
-                endpoint = self._endpoints[address] = await open_host(self._locals, address)
+                endpoint = self._endpoints[address] = await self._open(address)
                 self._locals.add_local(endpoint)
-        await asyncio.gather(*(endpoint.close() for endpoint in gone))
+        await self._forget(list(self._away)[:-MAX_AWAY])
         return {each.address for each in before} != {each.address for each in self.local}
+
+    async def _open(self, address: str) -> HostEndpoint:
+        kept = self._away.get(address)
+        if kept is not None and kept.is_open:
+            return self._away.pop(address)
+        await self._forget([address] if kept is not None else [])
+        return await open_host(self._locals, address)
+
+    async def _forget(self, addresses: Iterable[str]) -> None:
+        gone = [self._away.pop(address) for address in addresses]
+        for endpoint in gone:
+            self._answered.pop(endpoint, None)
+        await asyncio.gather(*(endpoint.close() for endpoint in gone))
 
     def _best_first(self, addresses: Iterable[str]) -> list[str]:
         found = {candidate: each for each in addresses if (candidate := as_candidate("host", (each, 1)))}
@@ -86,9 +104,9 @@ class Hosts:
 
     def _look(self) -> tuple[LocalAddress, ...]:
         found = local_addresses(self._settings.interfaces, self._settings.family)
-        was_connected = any(not each.is_loopback for each in self.local)
+        self._was_connected = self._was_connected or any(not each.is_loopback for each in found)
         # Loopback serves a machine that has nothing else, but not one whose network is away for a moment.
-        return tuple(each for each in found if not (was_connected and each.is_loopback))
+        return tuple(each for each in found if not (self._was_connected and each.is_loopback))
 
     async def ask(self, endpoint: HostEndpoint, uri: ServerUri) -> None:
         """Have this server say how it sees the socket. Raises what HostEndpoint.ask() does, NotApplicable."""
@@ -125,8 +143,9 @@ class Hosts:
         return found
 
     async def close(self) -> None:
-        endpoints = self.endpoints
+        endpoints = [*self._endpoints.values(), *self._away.values()]
         self._endpoints.clear()
+        self._away.clear()
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
 
 

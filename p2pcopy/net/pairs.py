@@ -42,9 +42,9 @@ class Remote:
 
 @dataclass(eq=False)
 class Pair:
-    """Times in seconds of the agent's clock. due: of the next check; pause: from it to the one after; fresh_until: pause
-    does not grow before that; answered_at: the last answer that proves the peer; heard_at: its last check; mapped: our address
-    as the peer sees it; wants: the controlling peer has nominated it."""
+    """Times in seconds of the agent's clock. due: of the next check; pause: from it to the one after; answered_at: the last
+    answer that proves the peer; heard_at: its last check; unusable_until: not to be nominated before; mapped: our address as the
+    peer sees it; wants: the controlling peer has nominated it."""
 
     local: LocalEnd
     remote: Remote
@@ -62,6 +62,10 @@ class Pair:
     @property
     def is_relayed(self) -> bool:
         return bool(self.local.relay) or self.remote.is_relayed
+
+    @property
+    def last_sign(self) -> float:
+        return max(self.heard_at, self.answered_at)
 
     @property
     def rtt_s(self) -> float | None:

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from p2pcopy import events
 from p2pcopy.config import IceServer, NetSettings, NetTimes
 from p2pcopy.errors import ConnectionLost, NoConnection, ProtocolError, UsageError
-from p2pcopy.net.agent import Selected
 from p2pcopy.net.agreement import Agreement
+from p2pcopy.net.allocation import CREDENTIAL_S
 from p2pcopy.net.checks import Keys
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.datachannel import PeerChannel
@@ -24,6 +24,7 @@ from p2pcopy.net.gathering import Gathering
 from p2pcopy.net.interfaces import local_addresses
 from p2pcopy.net.link import Addresses, Servers, addresses, candidates, decode, encode, servers
 from p2pcopy.net.liveness import Gone, Silent
+from p2pcopy.net.news import Selected
 from p2pcopy.net.path import describe
 from p2pcopy.net.sctp import BoundedSctpTransport
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
@@ -32,7 +33,6 @@ from p2pcopy.signaling.candidates import Candidate
 from p2pcopy.signaling.lent import lend, shared_servers
 
 _FLUSH_SHARE: Final = 0.4  # of the time for closing; a TURN server gets 0.5 of it for its goodbye
-LENT_S: Final = 86400  # for which a credential that is lent in the session is good
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 
 PathNews = events.Stalled | events.Recovered | events.PathChanged
@@ -153,12 +153,23 @@ class Peer:
         """The session over the path that was found, None if there is none to be had with whoever is there."""
         try:
             async with asyncio.timeout(self._times.handshake_s):
-                return await self._set_up()
+                channel, keys = await self._set_up()
         except (TimeoutError, ConnectionLost):
             await self._take_down()
             return None
+        try:
+            is_mutual = await self._ice.begin_session(keys)
+        except ConnectionError:
+            raise _closed() from None
+        if not is_mutual:
+            await self._take_down()
+            return None
+        self._channel = channel
+        self._send_link(encode(addresses(self.candidates)))
+        self._lend_servers()
+        return channel
 
-    async def _set_up(self) -> PeerChannel:
+    async def _set_up(self) -> tuple[PeerChannel, Keys]:
         if self._remote_pin is None:
             raise ConnectionLost("the other side is not known yet")
         self._dtls = PinnedDtlsTransport(self._ice, self._certificate, self._remote_pin, is_server=self._offering)
@@ -175,15 +186,11 @@ class Peer:
         self._dtls.on("statechange", self._on_dtls_state)
         await self._sctp.begin()
         await channel.opened()
-        self._channel = channel
-        self._ice.begin_session(self._keys(self._dtls.export(derive.PATHS_LABEL, derive.EXPORT_SIZE)))
-        self._send_link(encode(addresses(self.candidates)))
-        self._lend_servers()
-        return channel
+        return channel, self._keys(self._dtls.export(derive.PATHS_LABEL, derive.EXPORT_SIZE))
 
     def _lend_servers(self) -> None:
         """A credential in the code ends with it; for the session the other side gets one that lasts."""
-        ends = int(time.time()) + LENT_S
+        ends = int(time.time()) + CREDENTIAL_S
         with contextlib.suppress(UsageError):  # one that cannot be lent is told of when the offer is made
             lent = [lend(server, expires_s=ends).to_ice_server() for server in shared_servers(self._settings)]
             if lent:
@@ -243,8 +250,8 @@ class Peer:
                 self._gathering.hurry()
                 self.on_path(events.Stalled(news.silent_s, news.left_s))
             case Selected():
-                if self._sctp is not None:
-                    self._sctp.path_changed()
+                if self._sctp is not None and news.gap_s:
+                    self._sctp.path_is_back()
                 path = self.path()
                 self.on_path(events.Recovered(news.gap_s, path) if news.gap_s else events.PathChanged(path))
             case Gone():
@@ -266,6 +273,8 @@ class Peer:
     def _on_dtls_state(self) -> None:
         if self._dtls is not None and self._sctp is not None and self._dtls.state in ("closed", "failed"):
             self._sctp.lost()
+            if self._channel is None:
+                self._ice.abandon()
             self._agreement.lost(ConnectionLost("the other side has ended the connection", _RERUN))
 
     # What is known

@@ -15,6 +15,7 @@ from p2pcopy.net.reasons import AllocationFailed, NotApplicable, is_refused_cred
 from p2pcopy.net.relay import AllocationLost, RelayEndpoint
 
 MAX_RELAYS: Final = 2
+MAX_LENT: Final = 4  # servers of the other side, in all
 MAX_SILENT: Final = 2
 REFRESH_LIMIT_S: Final = 3.0
 REVIVE_LIMIT_S: Final = 1.0
@@ -36,11 +37,12 @@ class Relays:
     """An allocation is live, or silent: its server does not answer. A silent one is kept while it may still exist, because the
     peer knows its address and the network may just be away, but another is looked for.
 
-    on_trouble: something should be looked at soon. retry_at: not before then (time of the loop).
+    own: the servers of the settings. on_trouble: something should be looked at soon. retry_at: not before then (time of the
+    loop). is_hurried: there is no path.
     """
 
     def __init__(self, locals_: Locals, hosts: Hosts, resolver: Resolver, on_trouble: Callable[[], None]) -> None:
-        self.servers: list[TurnServer] = []
+        self.own: list[TurnServer] = []
         self.kept: list[RelayEndpoint] = []
         self.retry_at = float("-inf")
         self._locals = locals_
@@ -48,9 +50,31 @@ class Relays:
         self._resolver = resolver
         self._on_trouble = on_trouble
         self._offered: list[RelayEndpoint] = []
+        self.is_hurried = False
+        self._lent: dict[str, TurnServer] = {}
+        self._reserve: set[str] = set()
+        self._has_had_one = False
         self._wanted = 1
         self._pause_s = FIRST_PAUSE_S
         self._refused: set[TurnServer] = set()
+
+    @property
+    def servers(self) -> list[TurnServer]:
+        return [*self.own, *self._lent.values()]
+
+    def lend(self, turn: TurnServer, *, in_session: bool) -> None:
+        """One of the other side's, in place of what it has lent with the same URL. Ours stay, and so do the first MAX_LENT: no
+        URL that was asked once is ever unknown.
+
+        in_session: it is a reserve, asked only when there is no path or there was a relay before.
+        """
+        url = turn.server.url
+        if any(each.server.url == url for each in self.own) or (url not in self._lent and len(self._lent) >= MAX_LENT):
+            return
+        if in_session:
+            self._reserve.add(url)
+        self._lent[url] = turn
+        self._refused.intersection_update(self.servers)
 
     @property
     def sources(self) -> list[Source]:
@@ -82,7 +106,7 @@ class Relays:
                 limit_s=limit_s,
             )
         except AllocationFailed as error:
-            if is_refused_credential(error):
+            if is_refused_credential(error) and source.turn in self.servers:
                 self._refused.add(source.turn)
             raise
         self._offered.append(relay)
@@ -129,6 +153,7 @@ class Relays:
         return self._novelty(relay) != (1, 1)
 
     def _keep(self, relay: RelayEndpoint) -> None:
+        self._has_had_one = True
         self.kept.append(relay)
         relay.on_trouble = self._on_trouble
         self._locals.add_local(relay)
@@ -160,6 +185,7 @@ class Relays:
     async def replace(self) -> None:
         """One more allocation, on whichever server is the first to give one. After a failure not again before retry_at."""
         loop = asyncio.get_running_loop()
+        self.retry_at = loop.time() + LAST_PAUSE_S  # should it end in a way that nobody has thought of
         asking = [asyncio.create_task(self.ask(source, ALLOCATE_LIMIT_S)) for source in self._free_sources()]
         pending = set(asking)
         try:
@@ -208,6 +234,7 @@ class Relays:
             source
             for source in self.sources
             if source.turn not in self._refused and (source.turn.uri.host, source.ipv6) not in taken
+            if self.is_hurried or self._has_had_one or source.turn.server.url not in self._reserve
         ]
 
     def _forget(self, relay: RelayEndpoint) -> None:

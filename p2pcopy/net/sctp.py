@@ -53,8 +53,8 @@ class BoundedSctpTransport(RTCSctpTransport):
         """Bytes that the peer has not confirmed yet."""
         return self.unsent + len(self._sent_queue) * USERDATA_MAX_LENGTH
 
-    def path_changed(self) -> None:
-        """What is on the way may be lost: send it again now, and not when a timer ends that knows the old path."""
+    def path_is_back(self) -> None:
+        """What was on the way is lost: send it again now, and not when a timer ends that has waited longer and longer."""
         if self._t3_handle is not None:
             self._t3_cancel()
             self._t3_expired()

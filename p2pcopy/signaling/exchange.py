@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import sys
 import tempfile
 import threading
 import weakref
@@ -79,6 +80,19 @@ class Lines:
         if isinstance(outcome, P2PCopyError):
             raise outcome
         return outcome
+
+    def forget_typed(self) -> None:
+        """What was typed before now was no answer to what is asked now. For terminals; of anything else nothing is dropped."""
+        if not os.isatty(self.descriptor):
+            return
+        if self._request is not None and self._request.done():
+            self._request = None
+        self._buffer.clear()
+        if sys.platform != "win32":
+            import termios
+
+            with suppress(termios.error):
+                termios.tcflush(self.descriptor, termios.TCIFLUSH)
 
     def _outcome(self) -> str | P2PCopyError | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
 
 import pytest
 
@@ -50,3 +51,31 @@ def test_anything_else_does_not(typed: bytes) -> None:
 def test_nobody_can_be_asked_without_a_terminal() -> None:
     with pytest.raises(UsageError, match="--confirm needs somebody"):
         asking_confirmation(Plain(io.StringIO(), None, role="send"), Keyboard(Lines(), None))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only on POSIX: a terminal that the test plays")
+def test_what_was_typed_before_the_question_does_not_answer_it() -> None:
+    async def run() -> None:
+        lines = Lines(terminal)
+        waiting = asyncio.create_task(lines.next_line())  # for a code, say
+        os.write(keys, b"first\ny\ny\nhalf")
+        assert await waiting == "first"
+        waiting = asyncio.create_task(lines.next_line())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        ask = asking_confirmation(Plain(shown, None, role="send"), Keyboard(lines, lines))
+        asking = asyncio.ensure_future(ask(NUMBER))
+        while not shown.getvalue():
+            await asyncio.sleep(0)
+        assert not asking.done()
+        os.write(keys, b"no\n")
+        with pytest.raises(Declined):
+            await asking
+
+    shown = io.StringIO()
+    keys, terminal = os.openpty()
+    try:
+        asyncio.run(run())
+    finally:
+        os.close(keys)
+        os.close(terminal)

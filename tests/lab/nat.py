@@ -12,12 +12,14 @@ MAPPING_S = 30
 FORGET = "flush map ip nat mapped; flush set ip nat asked"
 
 
-def rules(nat: Nat, address: str, *, shift: int = 0, mapping_s: int = MAPPING_S) -> str:
+def rules(nat: Nat, address: str, *, shift: int = 0, mapping_s: int = MAPPING_S, refuses: bool = False) -> str:
     """What makes a router a NAT of this kind.
 
     address: its public IPv4 address; shift: 0 preserves the ports of UDP, any other number gives each port its own other
     one; mapping_s: for how long a cone keeps a mapping that is not used. conntrack's own settings have to say the same.
+    refuses: what nobody has asked for is answered (ICMP port unreachable), where it does not just vanish.
     """
+    refusal = "meta l4proto udp reject with icmpx port-unreachable"
     return f"""
 flush ruleset
 table ip nat {{
@@ -58,16 +60,18 @@ table inet filter {{
     {"meta l4proto udp drop" if nat is Nat.UDP_BLOCKED else ""}
     ct state established,related accept
     ct status dnat accept
+    {f'iifname "wan" {refusal}' if refuses else ""}
     iifname "lan*" oifname "wan" accept # and not to another "lan": there the hosts are isolated
   }}
   chain input {{
-    # An unsolicited packet must neither be answered nor leave a conntrack entry: it would take the port from the mapping
-    # that the host's own packet is about to make, and give it another one.
+    # An unsolicited packet must not leave a conntrack entry: it would take the port from the mapping that the host's own
+    # packet is about to make, and give it another one. A refusal leaves none.
     type filter hook input priority filter
     policy accept
     ct state established,related accept
     meta l4proto icmpv6 accept
     iifname "lan*" icmp type echo-request accept
+    {f'iifname "wan" {refusal}' if refuses else ""}
     iifname {{ "wan", "lan*" }} drop
   }}
 }}

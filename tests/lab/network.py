@@ -39,7 +39,8 @@ class Lab:
     """Use as a context manager: everything is gone afterwards, also after a failure.
 
     Members: "a" and "b", the hosts; "ra" and "rb", their NATs ("ra" alone where they share it); "m", the middle that all
-    cables lead to, with addresses for servers. mapping_s: for how long a NAT keeps a mapping that is not used.
+    cables lead to, with addresses for servers. mapping_s: for how long a NAT keeps a mapping that is not used; refuses: whether
+    it answers what comes for none (ICMP port unreachable).
     """
 
     SERVER = SERVER
@@ -47,10 +48,10 @@ class Lab:
     SERVER6 = SERVER6
     SERVER6_2 = SERVER6_2
 
-    def __init__(self, layout: Topology | Layout, *, mapping_s: int = nat.MAPPING_S) -> None:
+    def __init__(self, layout: Topology | Layout, *, mapping_s: int = nat.MAPPING_S, refuses: bool = False) -> None:
         self.layout = _LAYOUTS[layout] if isinstance(layout, Topology) else layout
         self._name = namespaces.name(next(_numbers))
-        self._plan = Plan(self.namespace, mapping_s)
+        self._plan = Plan(self.namespace, mapping_s, refuses=refuses)
         self._slow: dict[str, Slow] = {}
         self._cut: dict[str, Link] = {}
         self._moves = {"a": itertools.count(1), "b": itertools.count(1)}
@@ -150,7 +151,9 @@ class Lab:
         """The NAT before host "a" or "b" forgets its mappings, and the next ones have other ports."""
         link = self.link(host)
         place = self._nat(host)
-        change = nat.rules(link.site.nat, link.public, shift=next(self._shifts), mapping_s=self._plan.mapping_s)
+        plan = self._plan
+        kind, shift = link.site.nat, next(self._shifts)
+        change = nat.rules(kind, link.public, shift=shift, mapping_s=plan.mapping_s, refuses=plan.refuses)
         shell([f"ip netns exec {place} nft -f - <<'.'", change, ".", _forget_connections(place)])
 
     def renumber(self, host: str) -> None:

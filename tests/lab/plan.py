@@ -61,11 +61,12 @@ class Link:
 class Plan:
     """lines: the shell script so far; links: by host. namespace: the name for a member."""
 
-    def __init__(self, namespace: Callable[[str], str], mapping_s: int) -> None:
+    def __init__(self, namespace: Callable[[str], str], mapping_s: int, *, refuses: bool = False) -> None:
         self.lines: list[str] = []
         self.links: dict[str, Link] = {}
         self._namespace = namespace
         self.mapping_s = mapping_s
+        self.refuses = refuses
 
     def build(self, layout: Layout) -> None:
         """All of it."""
@@ -167,10 +168,12 @@ class Plan:
         self._forward(member)
         self._cable("m", cable, bridge, member, "wan")
         self._address(member, "wan", segment, site.family)
-        kind = rules(site.nat, segment.host, mapping_s=self.mapping_s)
+        kind = rules(site.nat, segment.host, mapping_s=self.mapping_s, refuses=self.refuses)
         self.lines += [f"ip netns exec {self._namespace(member)} nft -f - <<'.'", kind, "."]
         timeouts = (f"net.netfilter.nf_conntrack_udp_timeout{each}={self.mapping_s}" for each in ("", "_stream"))
-        self.lines.append(f"ip netns exec {self._namespace(member)} sysctl -qw {' '.join(timeouts)}")
+        limits = "net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0"
+        # Some routers refuse each packet, not one a second.
+        self.lines.append(f"ip netns exec {self._namespace(member)} sysctl -qw {' '.join(timeouts)} {limits}")
 
     def _route_to_lan(self, lan: Segment, uplink: Segment, family: Family) -> None:
         if family.has_ipv6:

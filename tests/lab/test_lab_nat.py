@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab import Family, Lab, Layout, Nat, Site
-from lab.sockets import NEVER_S, Address, Udp
+from lab.sockets import ARRIVES_S, NEVER_S, Address, Udp
 
 pytestmark = pytest.mark.lab
 
@@ -68,6 +68,23 @@ def test_what_nobody_asked_for_takes_no_port_and_gets_no_answer(kind: Nat) -> No
         servers.one.send(b"too early", (PUBLIC, host.address[1]))
         with pytest.raises(TimeoutError):  # and not ConnectionRefusedError
             servers.one.receive(NEVER_S)
+        mapped = host.seen_by(servers.one)
+        assert (mapped[1] == host.address[1]) is (kind is not Nat.SYMMETRIC)
+        assert host.hears((servers.one, mapped)) == [True]
+
+
+@pytest.mark.parametrize("kind", TRANSLATING)
+def test_one_that_refuses_says_so_and_lets_the_host_have_its_port(kind: Nat) -> None:
+    layout = Layout(Site(kind), Site())
+    with Lab(layout, refuses=True) as lab, middle(lab) as servers, Udp(lab, "a") as host:
+        for _ in range(2):
+            with lab.inside("m"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((Lab.SERVER, 4005))
+                stranger.connect((PUBLIC, host.address[1]))
+                stranger.settimeout(ARRIVES_S)
+                stranger.send(b"too early")
+                with pytest.raises(ConnectionRefusedError):
+                    stranger.recv(1)
         mapped = host.seen_by(servers.one)
         assert (mapped[1] == host.address[1]) is (kind is not Nat.SYMMETRIC)
         assert host.hears((servers.one, mapped)) == [True]

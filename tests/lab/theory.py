@@ -139,8 +139,10 @@ def _relayed(case: Case) -> bool:
     b_allocates = lends or b.udp or servers.transport != "udp"
     if a_allocates and b_allocates:
         return True  # on one server, whose own address both have let in beforehand
-    # b's relay lets in the address in a's code; a has to know where that relay is, or be open to it.
-    return b_allocates and a.udp and a.address and (case.pastes == 2 or a.open)
+    # b's relay lets in the address in a's code; a has to know where that relay is, or let it in: the STUN server that a has
+    # asked is at the same address.
+    lets_relay_in = a.open or (a.fixed and a.lets_in is _LetsIn.ADDRESS)
+    return b_allocates and a.udp and a.address and (case.pastes == 2 or lets_relay_in)
 
 
 def _ipv4(nat: Nat, stun: bool) -> _End:

@@ -11,9 +11,10 @@ from typing import Literal
 
 from aioice import stun
 
-from p2pcopy.net.agent import Agent, Limits, News, Selected
+from p2pcopy.net.agent import Agent, Limits
 from p2pcopy.net.checks import Keys
 from p2pcopy.net.liveness import Gone, Silent
+from p2pcopy.net.news import News, Selected
 from p2pcopy.net.pairs import Address
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate

@@ -12,7 +12,7 @@ from simulated_network import SECRET, End, Gone, NatKind, Selected, Silent, Worl
 
 from p2pcopy.net import agent as agent_module
 from p2pcopy.net import checks, pairs
-from p2pcopy.net.agent import TurnedAway
+from p2pcopy.net.news import Abandoned, Confirmed, TurnedAway
 from p2pcopy.signaling.candidates import Candidate
 
 KINDS: tuple[NatKind, ...] = ("none", "full-cone", "port-restricted", "symmetric")
@@ -440,3 +440,89 @@ def test_answers_that_were_not_asked_for_or_come_from_elsewhere_count_for_nothin
     world.a.agent.stun_received(good, other.address, end, world.now)
     assert world.a.agent.remotes[0][1].answered == 1
     assert not world.a.happened(Selected)
+
+
+# Into the session and out of it
+
+
+def test_both_sides_confirm_the_session_to_each_other() -> None:
+    world = World("port-restricted", "port-restricted")
+    assert world.meet()
+    world.run(1)
+    assert world.a.happened(Confirmed)
+    assert world.b.happened(Confirmed)
+
+
+@pytest.mark.parametrize("ahead", ["a", "b"])
+def test_a_side_that_is_alone_in_the_session_is_told_so_and_meets_the_other_again(ahead: str) -> None:
+    world = World("port-restricted", "port-restricted")
+    world.paste(world.a, world.b)
+    world.paste(world.b, world.a)
+    assert world.until(lambda: both_alive(world), 5)
+    first, other = (world.a, world.b) if ahead == "a" else (world.b, world.a)
+    first.agent.begin_session(keys(b"1" * 32, offering=ahead == "a"), world.now)
+    first.is_cut = True
+    world.run(10)
+    other.agent.reject(world.now)
+    first.is_cut = False
+    assert world.until(lambda: bool(first.happened(Abandoned)), 30)
+    assert not first.happened(Confirmed)
+    assert not other.happened(TurnedAway)
+    first.agent.reject(world.now)
+    assert world.until(lambda: both_alive(world), 30)
+    world.begin_session()
+    world.run(1)
+    assert first.happened(Confirmed)
+    assert other.happened(Confirmed)
+
+
+def test_an_address_that_two_of_ours_hear_of_stays_when_the_session_begins() -> None:
+    world = World()
+    world.add_end(world.a, End(("203.0.113.1", 6001)))
+    assert world.meet(pastes=1)
+    assert world.a.agent.selected is not None
+    selected = world.a.agent.selected
+    world.run(5)
+    assert world.a.agent.selected is selected
+    assert [type(news) for _, news in world.a.news] == [Selected, Confirmed]
+
+
+def test_a_peer_that_moves_again_and_again_is_still_known() -> None:
+    world = World("none", "full-cone")
+    assert world.meet()
+    for number in range(100):
+        world.remove_end(world.b, world.b.ends[0])
+        for port in range(3):
+            world.add_end(world.b, End(("10.2.0.2", 7000 + 10 * number + port)))
+        world.run(8)
+        assert both_alive(world), number
+        world.paste(world.b, world.a)
+        for end in world.b.ends[1:]:
+            world.remove_end(world.b, end)
+    assert len(world.a.agent.remotes) <= 64
+
+
+def test_a_late_nomination_does_not_bring_the_relay_back() -> None:
+    world = World("none", "none")
+    relays(world)
+    assert world.meet(pastes=1)
+    end, relay = world.b.ends[0], world.b.ends[1]
+    direct = next(pair for pair in world.b.agent._list if pair.local is end)
+    world.b.agent._select(direct, world.now)
+    late = pairs.Pair(world.a.ends[1], pairs.Remote(relay.address, "relay", 1), 0.0, 0.3, 0.0)
+    session = keys(bytes(range(100, 132)), offering=True)
+    message = checks.request(late, session, 7, controlling=True, nominate=True)
+    world.b.agent.stun_received(message, world.a.ends[1].address, relay, world.now + 0.1)
+    assert world.b.agent.selected is direct
+
+
+def test_the_newest_list_of_addresses_is_the_one_that_counts() -> None:
+    world = World()
+    assert world.meet()
+    world.a.agent.add_remote([Candidate("host", "192.0.2.9", 9)], world.now)
+    world.a.agent.add_remote([Candidate("host", "192.0.2.10", 9)], world.now)
+    known = {remote.address for remote, _ in world.a.agent.remotes}
+    assert ("192.0.2.9", 9) not in known
+    assert ("192.0.2.10", 9) in known
+    assert world.a.agent.selected is not None
+    assert world.a.agent.selected.remote.address in known

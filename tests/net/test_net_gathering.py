@@ -355,6 +355,37 @@ def test_addresses_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     run(story())
 
 
+def test_a_failure_that_nobody_has_thought_of_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        now_at = [OUTSIDE]
+
+        def answer(request: stun.Message, who: Address) -> bytes:
+            return reply(request, XOR_MAPPED_ADDRESS=now_at[0])
+
+        def fails(*_: object) -> None:
+            raise ZeroDivisionError("on the\nmoon")
+
+        async def fails_later(*_: object) -> None:
+            fails()
+
+        times = NetTimes(keepalive_s=0.1)
+        async with talking_server(answer) as port, gathered(url(port), times=times) as told, told.watching():
+            for where, what, how in (
+                (hosts, "local_addresses", fails),
+                (hosts.Hosts, "ask_again", fails_later),
+            ):
+                with monkeypatch.context() as broken:
+                    caplog.clear()
+                    broken.setattr(where, what, how)
+                    await told.until(lambda: "ZeroDivisionError('on the\\nmoon')" in caplog.text)
+            now_at[0] = ("198.51.100.8", 4343)
+            await told.until(lambda: told.changes)
+
+    run(story())
+
+
 def test_a_machine_without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "local_addresses", lambda *_: ())
 
@@ -702,6 +733,47 @@ def test_credentials_made_of_a_secret_are_made_for_each_allocation() -> None:
                 await told.until(lambda: told.present.relays not in ([], [first]), hurried=True)
 
         run(story())
+
+
+def test_what_is_lent_in_the_session_takes_the_place_of_what_was_lent_and_is_bounded() -> None:
+    def lent(name: str, password: str = "old") -> IceServer:
+        return IceServer(f"turn:{name}.invalid", "user", password)
+
+    async def story() -> None:
+        ours = IceServer("turn:127.0.0.1:9?transport=udp", "user", "ours")
+        async with gathered(turn=(ours,), lent=(lent("a"), lent("b"), lent("a")), family=Family.IPV6) as told:
+            renew, relays = told.gathering.renew_servers, told.gathering._relays
+            renew([IceServer(ours.url, "user", "theirs"), lent("b", "new"), IceServer("stun:c.invalid")])
+            assert [turn.server for turn in relays.servers] == [ours, lent("a"), lent("b", "new")]
+            for number in range(100):
+                renew([lent(f"c{number}"), lent("a", str(number))])
+                relays._refused.update(relays.servers)
+            names = ["a", "b", "c0", "c1"]
+            assert [turn.uri.host for turn in relays.servers[1:]] == [f"{name}.invalid" for name in names]
+            assert relays.servers[1].server.password == "99"
+            assert relays._refused == set(relays.servers)
+
+    run(story())
+
+
+@coturn
+def test_what_is_lent_in_the_session_is_asked_only_when_there_is_no_path_or_was_a_relay() -> None:
+    with TurnServer() as server, TurnServer() as other:
+
+        async def story(*turn: IceServer, hurried: bool) -> None:
+            async with gathered(turn=turn, times=NetTimes(keepalive_s=0.1)) as told, told.watching():
+                told.gathering.renew_servers([of(server)])
+                if hurried:
+                    await asyncio.sleep(0.5)
+                    assert told.present.relays == []
+                if turn:
+                    await asyncio.to_thread(other.stop)
+                await told.until(
+                    lambda: [relay.relay for relay in told.present.relays] == [server.url()], hurried=hurried
+                )
+
+        run(story(hurried=True))
+        run(story(of(other), hurried=False))
 
 
 @pytest.mark.lab

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -118,14 +118,14 @@ class Rooms:
         self.lab = lab
         self.sides: list[Side] = []
 
+    def side(self, member: str) -> Side:
+        self.sides.append(Side(Place(self.lab, member).__enter__()))
+        return self.sides[-1]
+
     def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = NetTimes()) -> Pair:  # noqa: B008
         """a has made an offer and waits; b has it and connects."""
         secret = os.urandom(16)
-        sides = []
-        for member in ("a", "b"):
-            sides.append(Side(Place(self.lab, member).__enter__()))
-            self.sides.append(sides[-1])
-        left, right = sides
+        left, right = self.side("a"), self.side("b")
         offer = left.begin(a, secret, times=times)
         answer = right.begin(b, secret, pin=left.peer.pin, times=times)
         right.told(offer)
@@ -323,13 +323,23 @@ def test_a_server_with_a_secret_is_lent_for_the_session(rooms: Rooms) -> None:
         ours = NetSettings(
             stun=(IceServer(server.stun_url),), turn=(IceServer(server.turn_url, secret="winter"),), stall_limit_s=60
         )
-        pair = rooms.pair(ours, NetSettings(stun=(IceServer(server.stun_url),)))
+        pair = rooms.pair(ours, NetSettings(stun=(IceServer(server.stun_url),)), NetTimes(keepalive_s=0.1))
         pair.a.told(pair.answer)
         pair.connected(10)
+        gathering = pair.b.peer._gathering
 
-        async def has_relay() -> None:
-            while not any(each.type == "relay" for each in pair.b.peer.candidates):
-                await asyncio.sleep(0.1)
+        async def until(condition: Callable[[], object]) -> None:
+            while not condition():
+                await asyncio.sleep(0.05)
 
-        pair.b.place.run(has_relay())
+        def has_relay() -> bool:
+            return any(each.type == "relay" for each in pair.b.peer.candidates)
+
+        pair.b.place.run(until(lambda: gathering._relays.sources))
+        pair.b.place.run(asyncio.sleep(1))  # many looks, none of which asks: there is a direct path
+        assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
+        assert not gathering._relays._has_had_one
+        rooms.lab.cut("a")
+        pair.b.place.run(until(has_relay), 15)
+        assert any(isinstance(news, Stalled) for news in pair.b.news)
         rooms.clean_up()
