@@ -94,10 +94,14 @@ class IceConnection:
         self._agent.hold_nominations(hold, self._loop.time())
         self._pump()
 
-    async def connected(self) -> None:
-        """Check all pairs until there is a path, however long it takes. Raises ConnectionError when closed, CodeUsed."""
+    def start(self) -> None:
+        """Begin to check all pairs, also those that come later."""
         self._is_checking = True
         self._pump()
+
+    async def connected(self) -> None:
+        """Check all pairs until there is a path, however long it takes. Raises ConnectionError when closed, CodeUsed."""
+        self.start()
         while self._agent.selected is None:
             if self._is_closed:
                 raise ConnectionError("closed")

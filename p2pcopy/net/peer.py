@@ -113,6 +113,8 @@ class Peer:
 
         Raises NoConnection when there is not a single one, or when closed meanwhile.
         """
+        if not self._offering:
+            self._ice.start()  # what there is can be tried while slow servers are waited for
         self._gather_task = asyncio.create_task(self._gathering.run())
         try:
             found = await self._gather_task
