@@ -5,12 +5,13 @@ WORKERS ?= logical
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 NETWORKS_ARGS ?=
+BREAKS_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover bench networks clean
+.PHONY: help demo test check lint types cover bench networks breaks clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -19,6 +20,7 @@ help:
 	@echo "make cover   run the tests and check the coverage"
 	@echo "make bench   measure the throughput (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
+	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 
@@ -51,6 +53,9 @@ bench: $(READY)
 
 networks: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m lab.matrix $(NETWORKS_ARGS)
+
+breaks: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m lab.breaks $(BREAKS_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
