@@ -89,8 +89,8 @@ def path_changed(path: events.Path, before: str, between: str) -> str:
 
 
 def stalled(stall: events.Stalled) -> str:
-    """ "nothing heard for 12 s; goes on when a path is back, gives up in 9 min 48 s"."""
-    return f"nothing heard for {duration(stall.silent_s)}; goes on when a path is back, gives up in {duration(stall.left_s)}"
+    """ "nothing heard for 12 s; waits for a path, gives up in 9 min 48 s"."""
+    return f"nothing heard for {duration(stall.silent_s)}; waits for a path, gives up in {duration(stall.left_s)}"
 
 
 def served(end: events.Served) -> str:

@@ -338,7 +338,7 @@ def plain(text: str) -> str:
 
 
 STALL = events.Stalled(12.0, 588.0)
-STALLED = "Stalled: nothing heard for 12 s; goes on when a path is back, gives up in 9 min 48 s"
+STALLED = "Stalled: nothing heard for 12 s; waits for a path, gives up in 9 min 48 s"
 
 
 def test_a_stall_is_shown_as_long_as_it_lasts_and_its_end_stays() -> None:
@@ -400,8 +400,8 @@ def test_news_of_the_path_in_plain_lines() -> None:
         lines += run.tell(events.Stalled(float(second), 600.0 - second))
         run.clock.now += 1
     assert lines == [
-        "stalled: nothing heard for 3.0 s; goes on when a path is back, gives up in 9 min 57 s",
-        "stalled: nothing heard for 33 s; goes on when a path is back, gives up in 9 min 27 s",
+        "stalled: nothing heard for 3.0 s; waits for a path, gives up in 9 min 57 s",
+        "stalled: nothing heard for 33 s; waits for a path, gives up in 9 min 27 s",
     ]
     assert run.tell(events.Recovered(62.0, LAN)) == [
         "back: after 1 min 02 s, direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms"
@@ -416,7 +416,7 @@ def test_a_plain_question_is_put_again_below_what_is_told_meanwhile() -> None:
     run.reporter.entered()
     run.tell(events.Warned("x"))
     assert run.stream.getvalue() == (
-        "Save? \nstalled: nothing heard for 12 s; goes on when a path is back, gives up in 9 min 48 s\n"
+        "Save? \nstalled: nothing heard for 12 s; waits for a path, gives up in 9 min 48 s\n"
         "Save? \nwaiting: for the other side, 1 s left\nSave? warning: x\n"
     )
 
