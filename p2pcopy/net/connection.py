@@ -21,7 +21,7 @@ from p2pcopy.net.relay import RelayEndpoint
 from p2pcopy.net.sweep import sweep
 from p2pcopy.signaling.candidates import Candidate
 
-SWEEP_AFTER_S: Final = 8.0  # of silence: a short break heals without it
+SWEEP_AFTER_S: Final = 4.0  # of silence: a short break heals without it
 MAX_QUEUED: Final = 4096  # datagrams; SCTP treats those dropped beyond as lost on the way
 
 

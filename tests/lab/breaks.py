@@ -22,7 +22,7 @@ from lab.broken import Broken, Case, Way
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 PARTS = {"late": "Late answers", "breaks": "Breaks", "throughput": "Relay throughput"}
 LATE_S, QUICK_LATE_S = (10.0, 60.0, 300.0, 1200.0), (10.0,)
-MIB, QUICK_MIB = 96, 12
+MIB, QUICK_MIB = 96, 64
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -159,7 +159,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
     parser.add_argument("--cases", default="", metavar="WORDS", help="only breaks with these words in their names")
-    parser.add_argument("--quick", action="store_true", help="a few of each, in two minutes; prints the tables")
+    parser.add_argument("--quick", action="store_true", help="a few of each, in three minutes; prints the tables")
     parser.add_argument("--labs", type=int, default=3, help="how many breaks at a time (default: 3)")
     parser.add_argument("--rounds", type=int, default=3, help="of the throughput (default: 3)")
     parser.add_argument(
