@@ -7,6 +7,7 @@ import time
 
 from p2pcopy.errors import CodeError
 from p2pcopy.signaling import exchange, qr
+from p2pcopy.signaling.addresses import written
 from p2pcopy.signaling.code import Answer, Candidate, Generic, Offer, Starter, parse_any, seconds_left
 from p2pcopy.signaling.lent import LentServer
 
@@ -59,5 +60,4 @@ def _relay(server: LentServer) -> str:
 
 
 def _candidate(candidate: Candidate) -> str:
-    host = f"[{candidate.host}]" if ":" in candidate.host else candidate.host
-    return f"  {host}:{candidate.port}  {_TYPES[candidate.type]}"
+    return f"  {written(candidate.host, candidate.port)}  {_TYPES[candidate.type]}"

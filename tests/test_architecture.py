@@ -35,6 +35,7 @@ PURE = (
     "p2pcopy.net.trial",
     "p2pcopy.net.uri",
     "p2pcopy.net.verdict",
+    "p2pcopy.signaling.addresses",
     "p2pcopy.signaling.base32",
     "p2pcopy.signaling.candidates",
     "p2pcopy.signaling.checks",

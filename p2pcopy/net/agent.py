@@ -33,9 +33,7 @@ ANSWER_S: Final = 5.0  # how long an answer is waited for
 IDLE_S: Final = 5.0  # between checks of a pair that never answers; below the 30 s after which NATs forget
 IDLE_PAIR_S: Final = 0.1  # and more for long check lists
 SPARE_S: Final = 20.0  # between checks of the pairs that are not needed, to keep NATs and permissions open
-CONSENT_S: Final = (
-    1.0  # between checks of the selected pair (RFC 7675 asks for 5 s at most; a stall is to be seen sooner)
-)
+CONSENT_S: Final = 1.0  # between checks of the selected pair (RFC 7675: 5 s at most; a stall is to be seen sooner)
 STALLED_S: Final = 0.5  # between checks of any pair while there is no path
 NOMINATION_S: Final = 2.0
 LATE_S: Final = 2.0  # a message that is older than this is not on the way any more
@@ -149,7 +147,7 @@ class Agent:
         self._session = keys
         self._life = Liveness(self._limits.stall_limit, now)
         self._begun_at, self._is_confirmed = now, False
-        in_use = self._in_use() if self.selected is not None else set()
+        in_use = self._in_use()
         for pair in self._list:
             pair.wants = False
             if pair is not self.selected:

@@ -73,7 +73,7 @@ async def allocate(
     """
     async with asyncio.timeout(limit_s):
         addresses = await resolver.addresses(turn.uri, ipv6=ipv6)
-        context = await asyncio.to_thread(_tls, turn.verify) if turn.uri.tls else None
+        context = await asyncio.to_thread(tls_context, verify=turn.verify) if turn.uri.tls else None
     username, password = credential(turn.server, time.time())
     families = _families(ipv6, resolver.family)
     ways = [
@@ -156,7 +156,8 @@ def _over(way: Way) -> str:
     return "tls" if way.tls else way.transport
 
 
-def _tls(verify: bool) -> ssl.SSLContext:
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """In a thread: it reads all certificates of the system."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

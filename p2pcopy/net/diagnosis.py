@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from p2pcopy.config import Family, NetSettings, Relay
 from p2pcopy.events import Tried
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
+from p2pcopy.signaling.addresses import is_private, written
 from p2pcopy.signaling.candidates import Candidate
 
 _TURN: Final = "Name a TURN server with --turn: then one code is enough, whatever the two networks are like."
@@ -18,21 +18,6 @@ _MEANT: Final = {
     "srflx": "how a STUN server sees this machine",
     "relay": "lent by a TURN server",
 }
-# IPv4 that is not for the internet: RFC 1918, RFC 6598, RFC 3927, loopback; and their like in IPv6.
-_LOCAL: Final = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -50,15 +35,16 @@ def tried(trial: Trial) -> tuple[Tried, ...]:
     """Servers, then our addresses, then those of the other side with what came of them."""
     return (
         *(_server_row(report) for report in trial.servers),
-        *(Tried("own", address(own), _MEANT[own.type], True) for own in trial.own),
-        *(Tried("peer", address(remote.candidate), *_outcome(remote, trial)) for remote in trial.remote),
+        *(Tried("own", written(own.host, own.port), _MEANT[own.type], True) for own in trial.own),
+        *(
+            Tried("peer", written(remote.candidate.host, remote.candidate.port), *_outcome(remote, trial))
+            for remote in trial.remote
+        ),
     )
 
 
-def address(candidate: Candidate) -> str:
-    """ "192.0.2.1:4242", "[2001:db8::1]:4242"."""
-    host = f"[{candidate.host}]" if ":" in candidate.host else candidate.host
-    return f"{host}:{candidate.port}"
+def _written(candidate: Candidate) -> str:
+    return written(candidate.host, candidate.port)
 
 
 def _server_row(report: ServerReport) -> Tried:
@@ -233,7 +219,4 @@ def _families(candidates: Iterable[Candidate]) -> set[int]:
 
 def is_local(candidate: Candidate) -> bool:
     """Does this address lead nowhere from outside its own network?"""
-    if candidate.is_mdns:
-        return True
-    parsed = ipaddress.ip_address(candidate.host)
-    return any(parsed in network for network in _LOCAL if network.version == parsed.version)
+    return candidate.is_mdns or is_private(candidate.host)

@@ -11,21 +11,6 @@ import ifaddr
 from p2pcopy.config import Family
 from p2pcopy.errors import UsageError
 
-_PRIVATE = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",  # RFC 1918
-        "100.64.0.0/10",  # RFC 6598
-        "169.254.0.0/16",  # RFC 3927
-        "127.0.0.0/8",
-        "fc00::/7",  # RFC 4193
-        "fe80::/10",
-        "::1/128",
-    )
-)
-
 
 @dataclass(frozen=True)
 class LocalAddress:
@@ -72,9 +57,3 @@ def check_interfaces(names: Collection[str]) -> None:
 def is_allowed(address: str, family: Family) -> bool:
     version = ipaddress.ip_address(address).version
     return family is Family.ANY or version == (4 if family is Family.IPV4 else 6)
-
-
-def is_private(address: str) -> bool:
-    """Is this an address that has a meaning only inside some local network?"""
-    ip = ipaddress.ip_address(address)
-    return any(ip in network for network in _PRIVATE)

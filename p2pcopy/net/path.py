@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from p2pcopy.events import Path, PathKind
-from p2pcopy.net.interfaces import LocalAddress, is_private
-from p2pcopy.net.pairs import Address, Pair
+from p2pcopy.net.interfaces import LocalAddress
+from p2pcopy.net.pairs import Pair
+from p2pcopy.signaling.addresses import is_private, written
 
 
 def describe(pair: Pair, own: Iterable[LocalAddress]) -> Path:
@@ -19,8 +20,8 @@ def describe(pair: Pair, own: Iterable[LocalAddress]) -> Path:
     local_type = "relay" if pair.local.relay else "host" if mapped == base else "srflx"
     return Path(
         kind=_kind(pair, own),
-        local=_text(mapped if local_type == "srflx" else base),
-        remote=_text(pair.remote.address),
+        local=written(*(mapped if local_type == "srflx" else base)),
+        remote=written(*pair.remote.address),
         local_type=local_type,
         remote_type=pair.remote.type,
         rtt_ms=None if pair.rtt_s is None else round(pair.rtt_s * 1000, 1),
@@ -36,8 +37,3 @@ def _kind(pair: Pair, own: Iterable[LocalAddress]) -> PathKind:
         return PathKind.DIRECT  # through a NAT
     on_link = any(each.is_on_link(remote) for each in own if each.address == local[0])
     return PathKind.LOCAL if on_link or is_private(remote) else PathKind.DIRECT
-
-
-def _text(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

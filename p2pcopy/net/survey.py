@@ -14,7 +14,7 @@ from typing import Literal
 from aioice import stun
 
 from p2pcopy.config import IceServer, NetSettings
-from p2pcopy.net.allocation import credential
+from p2pcopy.net.allocation import credential, tls_context
 from p2pcopy.net.asking import ask_over_tcp, default_source
 from p2pcopy.net.endpoint import Address, is_ipv6
 from p2pcopy.net.findings import Check, FamilyFinding, Network, OwnAddress, ServerFinding, Transport, Udp
@@ -26,6 +26,7 @@ from p2pcopy.net.resolve import resolve
 from p2pcopy.net.turnclient import Way, open_client
 from p2pcopy.net.uri import ServerUri, parse_server_uri
 from p2pcopy.net.vantage import Vantage
+from p2pcopy.signaling.addresses import written
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class _Surveyor:
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             if any(uri.tls for _, uri in servers):
-                self._tls = group.create_task(asyncio.to_thread(_tls_context, self._settings.turn_insecure))
+                self._tls = group.create_task(asyncio.to_thread(tls_context, verify=not self._settings.turn_insecure))
             examined = [group.create_task(self._examine(server, uri)) for server, uri in servers]
         findings = tuple(task.result() for task in examined)
         ipv4, ipv6 = (self._family(version, findings) for version in (4, 6))
@@ -141,7 +142,7 @@ class _Surveyor:
         elapsed_ms = 1000 * (time.monotonic() - started)
         return Check(
             transport,
-            _written(address),
+            written(*address),
             used,
             outcome.reachable,
             not outcome.reason,
@@ -208,16 +209,3 @@ async def _outcome(question: Callable[[], Awaitable[object]], server: IceServer)
     if isinstance(result, str):
         return _Outcome(reachable=True, credential="accepted", lent=result)
     return _Outcome(reachable=True)
-
-
-def _tls_context(insecure: bool) -> ssl.SSLContext:
-    """In a thread: it reads all certificates of the system."""
-    context = ssl.create_default_context()
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _written(address: Address) -> str:
-    return f"[{address[0]}]:{address[1]}" if is_ipv6(address[0]) else f"{address[0]}:{address[1]}"

@@ -8,8 +8,8 @@ from aioice import stun
 
 from p2pcopy.net.asking import CHANGE_ADDRESS_AND_PORT, CHANGE_PORT, Asker, Reply
 from p2pcopy.net.endpoint import is_ipv6
-from p2pcopy.net.interfaces import is_private
 from p2pcopy.net.natkind import Address, FilterTest, Mapped, Observations
+from p2pcopy.signaling.addresses import is_private
 
 # What a question comes to when it has no good answer.
 NO_ANSWER = (TimeoutError, stun.TransactionFailed, ValueError, OSError)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from p2pcopy.events import PathKind
-from p2pcopy.net.interfaces import LocalAddress, is_private, local_addresses
+from p2pcopy.net.interfaces import LocalAddress, local_addresses
 from p2pcopy.net.pairs import CHECK_PRIORITY, RELAYED_PRIORITY, Address, Pair, Remote, RemoteType
 from p2pcopy.net.path import describe
+from p2pcopy.signaling.addresses import is_private
 
 
 @dataclass(eq=False)
