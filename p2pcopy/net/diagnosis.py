@@ -43,10 +43,6 @@ def tried(trial: Trial) -> tuple[Tried, ...]:
     )
 
 
-def _written(candidate: Candidate) -> str:
-    return written(candidate.host, candidate.port)
-
-
 def _server_row(report: ServerReport) -> Tried:
     outcome = f"answered in {report.seconds:.2f} s" if report.ok else report.reason
     return Tried("turn" if _is_turn(report) else "stun", report.url, outcome, report.ok)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from lab import theory
 from lab.kinds import Family
 from lab.network import Lab
+from lab.program import Program, Trouble, Wanted, named
 from lab.theory import Case, Has
 from lab.turn import Coturn
 
@@ -57,7 +53,7 @@ def run(lab: Lab, server: Coturn, case: Case) -> Result:
     with tempfile.TemporaryDirectory(prefix="p2pcopy-matrix-") as folder, contextlib.ExitStack() as stack:
         try:
             return _Pair(lab, server, case, Path(folder), stack).run()
-        except (OSError, ValueError) as error:  # a process is gone, or writes what is no JSON
+        except (OSError, ValueError, Trouble) as error:  # a process is gone, or does not end
             return Result(case, theory.Path.NONE, theory.Path.NONE, 0.0, f"{type(error).__name__}: {error}")
 
 
@@ -70,7 +66,7 @@ class _Pair:
         self._answer_end, self._answer = os.pipe()
         stack.callback(os.close, self._answer)
         wait_s = SHORT_WAIT_S if self._expected is theory.Path.NONE else WAIT_S
-        both = ("--json", "--no-qr", "--wait", f"{wait_s:g}s")
+        both = ("--wait", f"{wait_s:g}s")
         offering = case.servers.turn in (Has.OFFERING, Has.BOTH)
         answering = case.servers.turn in (Has.ANSWERING, Has.BOTH)
         # The offer goes to a receiver that is at its prompt already, as where people paste.
@@ -83,37 +79,37 @@ class _Pair:
 
     def run(self) -> Result:
         try:
-            offer = self._sender.wait_for(_code("offer"), START_S)
-        except TimeoutError:
+            offer = self._sender.code("offer", START_S)
+        except Trouble:
             return self._failed(f"no offer: {self._sender.last_words()}")
         pasted = time.monotonic()
-        self._receiver.type(f"{offer.event['code']}\n".encode())
+        self._receiver.type(f"{offer}\n")
         if self._case.pastes == 2:
             try:
-                answer = self._receiver.wait_for(_code("answer"), START_S)
-            except TimeoutError:
+                answer = self._receiver.code("answer", START_S)
+            except Trouble:
                 return self._failed(f"no answer: {self._receiver.last_words()}")
             pasted = time.monotonic()
-            os.write(self._answer, f"{answer.event['code']}\n".encode())
+            os.write(self._answer, f"{answer}\n".encode())
         try:
-            connected = [each.wait_for(_is("connected"), WAIT_S + 5) for each in (self._sender, self._receiver)]
-        except TimeoutError:
+            connected = [each.wait_for(named("connected"), WAIT_S + 5) for each in (self._sender, self._receiver)]
+        except Trouble:
             return self._not_connected()
         seconds = max(0.0, max(each.time for each in connected) - pasted)
         return self._transferred(_worst(each.event for each in connected), seconds)
 
     def _transferred(self, first: theory.Path, seconds: float) -> Result:
         with contextlib.suppress(BrokenPipeError):
-            self._sender.type(PAYLOAD)
+            self._sender.feed(PAYLOAD)
         if first is not self._expected:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(Trouble):
                 for each in (self._sender, self._receiver):
                     each.wait_for(_path(self._expected), UPGRADE_S)
         self._sender.close_input()
         codes = [each.ended(END_S) for each in (self._sender, self._receiver)]
         try:
-            done = [each.wait_for(_is("done"), 0) for each in (self._sender, self._receiver)]
-        except TimeoutError:
+            done = [each.wait_for(named("done"), 0) for each in (self._sender, self._receiver)]
+        except Trouble:
             said = " / ".join(each.last_words() for each in (self._sender, self._receiver))
             return self._failed(f"connected, but not done: {said}", first, seconds)
         path = _worst(each.event for each in done)
@@ -141,124 +137,15 @@ class _Pair:
         url = self._server.url_over(servers.transport, address)
         return (*stun, "--turn", url, "--turn-secret-file", str(self._folder / "secret"))
 
-    def _start(self, host: str, *arguments: str, pass_fds: Sequence[int] = ()) -> _Process:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("P2PCOPY_")}
-        environment = inherited | {
-            "HOME": str(self._folder / "nobody"),
-            "XDG_CONFIG_HOME": str(self._folder / "nothing"),
-            "SSL_CERT_FILE": str(self._server.ca_file),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
-        command = self._lab.command(host, sys.executable, "-m", "p2pcopy", *arguments)
-        return _Process(host, command, self._folder, env=environment, pass_fds=pass_fds)
+    def _start(self, host: str, *arguments: str, pass_fds: Sequence[int] = ()) -> Program:
+        trust = {"SSL_CERT_FILE": str(self._server.ca_file)}
+        return Program(self._lab, host, self._folder, *arguments, environment=trust, pass_fds=pass_fds)
 
 
-@dataclass(frozen=True)
-class _Told:
-    time: float
-    event: dict[str, Any]
-
-
-_Wanted = Callable[[dict[str, Any]], bool]
-
-
-class _Process:
-    """p2pcopy with --json, and when it told what. Use as a context manager: it is killed in the end."""
-
-    def __init__(self, name: str, command: Sequence[str], folder: Path, **how: Any) -> None:
-        self._errors = folder / f"{name}.err"
-        with self._errors.open("wb") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=folder,
-                **how,
-            )
-        self._told: list[_Told] = []
-        self._over = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> _Process:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._thread.join()
-        self.close_input()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def wait_for(self, wanted: _Wanted, timeout: float) -> _Told:
-        """The first event that is wanted. Raises TimeoutError when it does not come in time, or cannot come any more."""
-        end, seen = time.monotonic() + timeout, 0
-        with self._changed:
-            while True:
-                for told in self._told[seen:]:
-                    if wanted(told.event):
-                        return told
-                seen = len(self._told)
-                if self._over or time.monotonic() >= end:
-                    raise TimeoutError
-                self._changed.wait(end - time.monotonic())
-
-    def type(self, data: bytes) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-
-    def close_input(self) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-
-    def ended(self, timeout: float) -> int:
-        """Its exit code; it is killed when it takes too long."""
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._thread.join()
-        return self._process.returncode
-
-    def last_words(self) -> str:
-        """Its error, or what it wrote last."""
-        with self._changed:
-            if self._told and self._told[-1].event["event"] == "error":
-                return str(self._told[-1].event["message"])
-        return self._errors.read_text(errors="replace").strip().rpartition("\n")[2]
-
-    def _listen(self) -> None:
-        try:
-            for line in self._process.stdout or ():
-                told = _Told(time.monotonic(), json.loads(line))
-                with self._changed:
-                    self._told.append(told)
-                    self._changed.notify_all()
-        finally:
-            with self._changed:
-                self._over = True
-                self._changed.notify_all()
-
-
-def _is(name: str) -> _Wanted:
-    return lambda event: event["event"] == name
-
-
-def _code(kind: str) -> _Wanted:
-    return lambda event: event["event"] == "code" and event["kind"] == kind
-
-
-def _path(path: theory.Path) -> _Wanted:
+def _path(path: theory.Path) -> Wanted:
     """The first path, or a later one."""
-    return lambda event: event["event"] in ("connected", "path") and event["path"]["kind"] == path.value
+    changes = named("connected", "path")
+    return lambda told: changes(told) and told.event["path"]["kind"] == path.value
 
 
 def _worst(events: Any) -> theory.Path:

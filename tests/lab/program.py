@@ -55,7 +55,13 @@ class Program(Tied):
     """Use as a context manager: it is killed in the end, and also when the thread that started it ends."""
 
     def __init__(
-        self, lab: Lab, host: str, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        lab: Lab,
+        host: str,
+        folder: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.host = host
         self.cpu_s = 0.0
@@ -76,6 +82,7 @@ class Program(Tied):
                     "PYTHONPATH": str(ROOT),
                 }
                 | dict(environment or {}),
+                pass_fds=pass_fds,
             )
         self._keyboard = cast(IO[bytes], self._process.stdin)
         self._told: list[Told] = []
@@ -93,8 +100,8 @@ class Program(Tied):
         self._process.kill()
         self._process.wait()
         self._thread.join()
-        for pipe in (self._keyboard, self.stdout):
-            pipe.close()
+        self.close_input()
+        self.stdout.close()
 
     @property
     def told(self) -> Sequence[Told]:
@@ -103,8 +110,15 @@ class Program(Tied):
             return tuple(self._told)
 
     def type(self, text: str) -> None:
-        self._keyboard.write(text.encode())
+        self.feed(text.encode())
+
+    def feed(self, data: bytes) -> None:
+        self._keyboard.write(data)
         self._keyboard.flush()
+
+    def close_input(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._keyboard.close()
 
     def code(self, kind: str, timeout: float = 30.0) -> str:
         """The first code of this kind. Raises Trouble."""
