@@ -19,7 +19,7 @@ help:
 	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests and check the coverage"
-	@echo "make bench   measure the throughput (BENCH_ARGS=...)"
+	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
 	@echo "make clean   remove what make made"
@@ -44,13 +44,13 @@ types: $(READY)
 # What runs in the tests' own processes; measuring every p2pcopy that the end-to-end tests start would take an hour.
 cover: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/e2e $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/e2e --ignore tests/interop $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"
 
 bench: $(READY)
-	$(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
 
 networks: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m lab.matrix $(NETWORKS_ARGS)
@@ -59,7 +59,7 @@ breaks: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m lab.breaks $(BREAKS_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find p2pcopy tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The version is in p2pcopy/__init__.py, and the installed metadata repeats it. Old versions of pip know no dependency groups.

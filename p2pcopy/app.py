@@ -24,7 +24,7 @@ from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
 from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
-from p2pcopy.net.peer import Peer, PeerChannel
+from p2pcopy.net.peer import Peer
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
 from p2pcopy.serving import serve
@@ -39,7 +39,7 @@ from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _PRINTED: Final = ("-", "stderr")
 _LIMITS: Final = TransferLimits()
-_Meeting = AbstractAsyncContextManager[tuple[Peer, PeerChannel]]
+_Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -82,7 +82,7 @@ async def _send_once(
         closing(EntryLog()) as log,
         closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
     ):
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel):
+        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel, data_path):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -94,6 +94,7 @@ async def _send_once(
                 settled=reporter.settled,
             )
             peer.on_path = session.report
+            data_path.release(session.report)
             with stops.session(session):
                 await session.run()
             stops.finished = True
@@ -112,6 +113,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
         async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
             peer,
             channel,
+            data_path,
         ):
             session = ReceiveSession(
                 channel,
@@ -127,6 +129,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 settled=reporter.settled,
             )
             peer.on_path = session.report
+            data_path.release(session.report)
             with stops.session(session):
                 await session.run()
             stops.finished = True

@@ -26,6 +26,13 @@ class Channel(Protocol):
         """The size of a data message that the path likes best, in bytes, at most 262144."""
 
     @property
+    def window(self) -> int:
+        """Bytes of data messages that the connection lets wait at the receiver, 4 MiB at least; credit beyond it is of no use."""
+
+    def consumed(self, size: int) -> None:
+        """The sink has done with size bytes of data messages (stored, dropped, refused): there is room for more."""
+
+    @property
     def stalled(self) -> bool:
         """No sign of life of the peer on any path. Nothing arrives then, and what is sent waits until a path is back."""
 

@@ -78,6 +78,8 @@ class NetSettings:
     interfaces: names of those that may be used, none: all; turn_insecure: certificates of TURN servers are not
     verified; share_relay: TURN servers travel in our offer, None: those whose credential ends by itself; stall_limit_s: for
     how long a broken path may come back; two_way: both codes carry pins; confirm: people compare the verification number.
+    fast_path: data goes the fast way where this machine can; gso, gro: so do its sockets, in segments that the kernel cuts
+    and joins.
     """
 
     stun: tuple[IceServer, ...] = tuple(IceServer(url) for url in DEFAULT_STUN)
@@ -91,6 +93,9 @@ class NetSettings:
     share_relay: bool | None = None
     two_way: bool = False
     confirm: bool = False
+    fast_path: bool = True
+    gso: bool = True
+    gro: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,16 @@ def parse_size(text: str) -> int:
     ):
         raise UsageError(f"{text!r} is not a size", "Write it like 500M, 2G or 1048576.")
     return int(float(digits) * 1024**power)
+
+
+def parse_switch(text: str) -> bool:
+    """ "on", "yes", "true", "1", or the opposite. Raises UsageError for anything else."""
+    word = text.strip().lower()
+    if word in ("on", "yes", "true", "1"):
+        return True
+    if word in ("off", "no", "false", "0"):
+        return False
+    raise UsageError(f"{text!r} is neither on nor off", "Write on or off.")
 
 
 def _number(digits: str, text: str) -> float:

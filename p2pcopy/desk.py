@@ -129,6 +129,25 @@ class News:
             self._tell(self._queue.get_nowait())
 
 
+class Held:
+    """The newest event of a kind, from callbacks of the connection: kept until there is somebody to tell."""
+
+    def __init__(self) -> None:
+        self._event: events.Event | None = None
+        self._tell: Callable[[events.Event], None] | None = None
+
+    def put(self, event: events.Event) -> None:
+        self._event = event
+        if self._tell is not None:
+            self._tell(event)
+
+    def release(self, tell: Callable[[events.Event], None]) -> None:
+        """Tell this one and all that come, in callbacks of the loop."""
+        self._tell = tell
+        if self._event is not None:
+            asyncio.get_running_loop().call_soon(tell, self._event)
+
+
 async def first(main: Coroutine[Any, Any, T], *beside: Coroutine[Any, Any, None]) -> T:
     """What main returns or raises, while the others run beside it; a failure of any of them ends it."""
     running = asyncio.create_task(main)

@@ -6,13 +6,13 @@ import asyncio
 import os
 import platform
 import sys
-from importlib.metadata import version
 
 from p2pcopy import __version__
 from p2pcopy.config import NetSettings
 from p2pcopy.errors import ExitCode, InternalError, LocalFileError
-from p2pcopy.net.findings import Diagnosis, Library, Software
-from p2pcopy.net.probe import TESTED, is_tested, probe_libraries
+from p2pcopy.net import abilities
+from p2pcopy.net.findings import Abilities, Diagnosis, Library, Network, Software
+from p2pcopy.net.probe import FAST_TESTED, TESTED, installed, is_tested, probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
 from p2pcopy.net.survey import survey
 from p2pcopy.net.verdict import judge
@@ -27,10 +27,14 @@ def run_doctor(settings: NetSettings, *, json: bool, verbose: bool) -> ExitCode:
     """
     quiet_libraries(verbose)
     software = _software()
-    network = asyncio.run(survey(settings))
-    diagnosis = Diagnosis(judge(network, software, settings), network, software)
+    network, data_path = asyncio.run(_look(settings))
+    diagnosis = Diagnosis(judge(network, software, settings), network, data_path, software)
     _print(as_json(diagnosis) if json else as_text(diagnosis, verbose=verbose))
     return ExitCode.OK if diagnosis.verdict.possible else ExitCode.CONNECT
+
+
+async def _look(settings: NetSettings) -> tuple[Network, Abilities]:
+    return await survey(settings), abilities.probe(settings)
 
 
 def _software() -> Software:
@@ -39,7 +43,7 @@ def _software() -> Software:
         probe_libraries()
     except InternalError as error:
         problem, remedy = error.message, error.hint
-    libraries = tuple(Library(name, version(name), is_tested(name)) for name, *_ in TESTED)
+    libraries = tuple(Library(name, installed(name), is_tested(name)) for name, *_ in (*TESTED, *FAST_TESTED))
     return Software(__version__, platform.python_version(), platform.platform(terse=True), libraries, problem, remedy)
 
 

@@ -75,6 +75,21 @@ class Connected:
 
 
 @dataclass(frozen=True)
+class DataPath:
+    """How data moves, told once it is known and when it changes. fast: by our own association, not by aiortc's; gso, gro: in
+    segments that the kernel cuts and joins; packet_bytes: the largest UDP payload, None while that is not known; peer_fast:
+    the other side is as fast, None where that cannot be known; reason: why something of it is missing, "" otherwise."""
+
+    event: ClassVar[str] = "data_path"
+    fast: bool
+    gso: bool = False
+    gro: bool = False
+    packet_bytes: int | None = None
+    peer_fast: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Verification:
     """What both people compare before anything is sent. asked: of this side's user; else the other side's user compares."""
 
@@ -243,6 +258,7 @@ Event = (
     | Waiting
     | Connecting
     | Connected
+    | DataPath
     | Verification
     | Stalled
     | Recovered

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from p2pcopy import events
 from p2pcopy.config import NetSettings
-from p2pcopy.desk import Countdown, Desk, News, ShownCode, first
+from p2pcopy.desk import Countdown, Desk, Held, News, ShownCode, first
 from p2pcopy.errors import CodeError, CodeUsed, NobodyCame, NoConnection
 from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
@@ -27,12 +27,16 @@ _REFUSALS_S: Final = 3.0
 _GONE_S: Final = 10.0
 _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
 
+# With how data moves: that is for the session to tell, which can tell the other side when it fails.
+Met = tuple[Peer, PeerChannel, Held]
+
 
 @asynccontextmanager
-async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[tuple[Peer, PeerChannel]]:
+async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[Met]:
     """Make an offer, show its code, and wait for the other side. Raises NobodyCame after settings.wait_s."""
     secret = secrets.token_bytes(code.SECRET_SIZE)
     async with _closing(Peer(settings, secret, offering=True, two_way=settings.two_way)) as peer:
+        data_path = _data_path(peer)
         candidates = await _gather(peer, settings, desk, offering=True)
         now_s = time.time()
         expires = code.expiry_minute(now_s + settings.wait_s)
@@ -57,13 +61,11 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
             offering=True,
         )
         await _settle(peer, desk)
-        yield peer, channel
+        yield peer, channel, data_path
 
 
 @asynccontextmanager
-async def answer(
-    source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk
-) -> AsyncIterator[tuple[Peer, PeerChannel]]:
+async def answer(source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[Met]:
     """Connect to the side whose offer comes from source.
 
     Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s.
@@ -79,6 +81,7 @@ async def answer(
         )
     pin, two_way = theirs.pin, theirs.two_way
     async with _closing(Peer(settings, theirs.secret, offering=False, remote_pin=pin, two_way=two_way)) as peer:
+        data_path = _data_path(peer)
         peer.add_servers(relay.to_ice_server() for relay in theirs.relays)
         peer.add_remote(theirs.candidates)
         candidates = await _gather(peer, settings, desk, offering=False)
@@ -101,7 +104,7 @@ async def answer(
             offering=False,
         )
         await _settle(peer, desk)
-        yield peer, channel
+        yield peer, channel, data_path
 
 
 @asynccontextmanager
@@ -110,6 +113,12 @@ async def _closing(peer: Peer) -> AsyncIterator[Peer]:
         yield peer
     finally:
         await peer.close()
+
+
+def _data_path(peer: Peer) -> Held:
+    held = Held()
+    peer.on_data_path = held.put
+    return held
 
 
 # Before the code

@@ -31,6 +31,14 @@ class Network:
     ] = None
     ipv4: Annotated[bool, _option("Network", "--ipv4", text="Use IPv4 only.")] = False
     ipv6: Annotated[bool, _option("Network", "--ipv6", text="Use IPv6 only.")] = False
+    fast_path: Annotated[
+        bool | None,
+        _option(
+            "Network",
+            "--fast-path/--no-fast-path",
+            text="Move data the fast way where this machine can. (default: yes)",
+        ),
+    ] = None
     turn: Annotated[
         list[str] | None,
         _option(

@@ -17,6 +17,7 @@ from p2pcopy.config import (
     Talk,
     layered,
     parse_duration,
+    parse_switch,
 )
 from p2pcopy.errors import LocalFileError, UsageError
 from p2pcopy.options import Meeting, Network, Talking
@@ -49,6 +50,9 @@ def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offerin
         share_relay=layered(meeting.share_relay, {}, "", table, "share_relay", None),
         two_way=layered(meeting.two_way, {}, "", table, "two_way", False),
         confirm=layered(meeting.confirm, {}, "", table, "confirm", False),
+        fast_path=_switch(network.fast_path, table, "fast_path", default=True),
+        gso=_switch(None, table, "gso", default=True),
+        gro=_switch(None, table, "gro", default=True),
     )
 
 
@@ -106,6 +110,18 @@ def _family(table: Mapping[str, Any], network: Network) -> Family:
 def _duration(flag: str | None, table: Mapping[str, Any], key: str, default_s: float) -> float:
     text = layered(flag, {}, "", table, key, None)
     return default_s if text is None else parse_duration(text)
+
+
+def _switch(flag: bool | None, table: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    """With a variable of the key's name."""
+    variable = f"P2PCOPY_{key.upper()}"
+    given = layered(flag, os.environ, variable, table, key, default)
+    if isinstance(given, bool):
+        return given
+    try:
+        return parse_switch(given)
+    except UsageError as error:
+        raise UsageError(f"{variable} cannot be used: {error.message}", error.hint) from None
 
 
 def _urls(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -98,16 +98,17 @@ class DirectoryStore:
         found = self._clash(entry)
         return None if found is None else self._placing.refuses(index, found)
 
-    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
+    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
         if index in self._failed:
             return None
-        if index in self._waiting or offset < 0 or (entry.size is not None and offset + len(data) > entry.size):
+        size = sum(map(len, parts))
+        if index in self._waiting or offset < 0 or (entry.size is not None and offset + size > entry.size):
             raise InternalError(f"a block at {offset} does not belong into entry {index}")
         try:
             # Space is reserved for files of several blocks; one block needs no help to stay in one piece.
-            part = self._part(index, entry, entry.size if entry.size and entry.size > len(data) else 0)
-            part.write(offset, data)
-            self._writeback.wrote(part, offset, len(data))
+            part = self._part(index, entry, entry.size if entry.size and entry.size > size else 0)
+            part.write(offset, size, parts)
+            self._writeback.wrote(part, offset, size)
         except (OSError, PartFault, PartLocked) as error:
             self._failed[index] = self._failure(index, error)
             return self._failed[index]

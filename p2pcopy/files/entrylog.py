@@ -15,7 +15,8 @@ from p2pcopy.errors import LocalFileError
 from p2pcopy.transfer.wire import Entry, Kind
 
 _PAGE_ENTRIES: Final = 128
-_PAGES_KEPT: Final = 8
+# As many as files may be on their way: who asks for the oldest and who asks for the newest of them share these.
+_PAGES_KEPT: Final = 32
 
 # kind, path, size, mode, mtime_ns, target, local
 _Row = tuple[Kind, bytes, int | None, int, int, bytes, bytes]

@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from p2pcopy.config import KIB, MIB
@@ -20,6 +21,8 @@ if sys.platform != "win32":
 
 MAX_NAME_BYTES: Final = 255
 _SMALL: Final = 256 * KIB
+_AT_ONCE: Final = hasattr(os, "pwritev")
+_MOST_PARTS: Final = 16  # that every system takes (POSIX, IOV_MAX)
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
 
@@ -111,11 +114,12 @@ class PartFile:
             os.close(self._fd)
             self._fd = None
 
-    def write(self, offset: int, data: bytes | memoryview) -> None:
+    def write(self, offset: int, size: int, parts: Sequence[bytes | memoryview]) -> None:
+        """size: of all parts together."""
         fd = self.open_fd
-        if self._reserved and is_zero(data) and native.punch_hole(fd, offset, len(data)):
+        if self._reserved and all(map(is_zero, parts)) and native.punch_hole(fd, offset, size):
             return
-        _write_at(fd, offset, data)
+        _write_at(fd, offset, size, parts)
 
     def seal(self, size: int, mode: int, mtime_ns: int) -> None:
         """All is written: cut it to size bytes, set mode and modification time."""
@@ -240,13 +244,17 @@ def _lock(fd: int, name: str) -> None:
             raise
 
 
-def _write_at(fd: int, offset: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        if sys.platform == "win32":
-            os.lseek(fd, offset, os.SEEK_SET)
-            written = os.write(fd, view)
-        else:
-            written = os.pwrite(fd, view, offset)
-        view = view[written:]
-        offset += written
+def _write_at(fd: int, offset: int, size: int, parts: Sequence[bytes | memoryview]) -> None:
+    if _AT_ONCE and len(parts) <= _MOST_PARTS and os.pwritev(fd, parts, offset) == size:
+        return
+    # Also after a write that took some: it takes the same bytes once more, and says what was wrong.
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            if sys.platform == "win32":
+                os.lseek(fd, offset, os.SEEK_SET)
+                written = os.write(fd, view)
+            else:
+                written = os.pwrite(fd, view, offset)
+            view = view[written:]
+            offset += written

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import stat
 import sys
@@ -16,10 +15,11 @@ from functools import partial
 from typing import BinaryIO, Final
 
 from blake3 import blake3
-from zstandard import ZstdCompressor
 
 from p2pcopy.config import MIB, Compress
 from p2pcopy.errors import ProtocolError
+from p2pcopy.files.compression import Compression
+from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.transfer.items import Block, End, Fault
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
@@ -29,15 +29,6 @@ KEPT_OF_STREAM: Final = 16 * MIB
 # Not every system has all of them; a file that was swapped for a link, a terminal or a pipe must neither be followed nor block.
 _OPEN_FLAGS: Final = os.O_RDONLY | sum(
     getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
-)
-_ZSTD_LEVEL: Final = 1
-_WORTHWHILE: Final = 0.95
-_PROBE_EVERY: Final = 16
-_SMALLEST_COMPRESSED: Final = 128
-_COMPRESSED_ALREADY: Final = re.compile(
-    r"""[.](7z|aac|apk|avif|br|bz2|cab|deb|docx|epub|flac|gif|gpg|gz|heic|jar|jpe?g|jxl|lz4|lzma|m4a|m4v|mkv|mov|mp3|mp4
-    |od[pst]|ogg|opus|pdf|png|pptx|rar|rpm|t[bgx]z2?|web[mp]|whl|xlsx|xz|zip|zst)\Z""",
-    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -57,8 +48,7 @@ class _Reading:
     read: Callable[[int], bytes]
     descriptor: int | None
     left: int | None
-    compress: bool
-    shrinks: bool = True
+    kind: Compressible | None
     number: int = 0
     size: int = 0
 
@@ -74,8 +64,7 @@ class BlockReader:
     def __init__(self, log: EntryLog, *, block_size: int, compress: Compress, stdin: BinaryIO | None = None) -> None:
         self._log = log
         self._block_size = block_size
-        self._compress = compress
-        self._compressor = ZstdCompressor(level=_ZSTD_LEVEL)
+        self._compression = Compression(compress)
         self._stdin = stdin
         self._lock = threading.Lock()
         self._skipped = bytearray()
@@ -96,7 +85,7 @@ class BlockReader:
 
     def never_compress(self) -> None:
         """The receiver cannot unpack. Before the first block is read."""
-        self._compress = Compress.NEVER
+        self._compression.never()
 
     def drop(self, entry: int) -> None:
         """The receiver cannot store this file: unless its End is out, a Fault takes the place of what is not read yet."""
@@ -174,18 +163,16 @@ class BlockReader:
             self._position += 1
 
     def _open(self, entry: Entry, local: str) -> _Reading:
-        compress = self._compress is Compress.ALWAYS or (
-            self._compress is Compress.AUTO and not _COMPRESSED_ALREADY.search(entry.path)
-        )
+        kind = self._compression.kind(entry.path)
         if entry.size is None:
             if self._stdin is None:
                 raise _Gone(FaultReason.UNREADABLE)
-            return _Reading(entry, _patient(self._stdin), None, None, compress)
+            return _Reading(entry, _patient(self._stdin), None, None, kind)
         descriptor = _open_unchanged(entry, local)
         if entry.size > self._block_size and sys.platform == "linux":
             with suppress(OSError):  # advice, which a file system need not take
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, compress)
+        return _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, kind)
 
     def _read_block(self, reading: _Reading) -> bytes:
         """The next block, b"" at the end."""
@@ -205,22 +192,11 @@ class BlockReader:
     def _block(self, reading: _Reading, raw: bytes) -> Block:
         digest = blake3(raw).digest()
         self._digest.update(digest)
-        body = self._compressed(reading, raw)
+        body = self._compression.body(reading.kind, raw)
         block = Block(self._position, reading.number, len(raw), body or raw, digest, compressed=body is not None)
         reading.number += 1
         reading.size += len(raw)
         return block
-
-    def _compressed(self, reading: _Reading, raw: bytes) -> bytes | None:
-        """One zstd frame, None where it does not pay. Once it does not, AUTO tries again with every 16th block only."""
-        always = self._compress is Compress.ALWAYS
-        if not reading.compress or len(raw) < _SMALLEST_COMPRESSED:
-            return None
-        if not (reading.shrinks or always or reading.number % _PROBE_EVERY == 0):
-            return None
-        body = self._compressor.compress(raw)
-        reading.shrinks = len(body) < len(raw) * (1.0 if always else _WORTHWHILE)
-        return body if reading.shrinks else None
 
     def _kept_block(self, entry: int, number: int) -> bytes:
         with self._lock:

@@ -61,18 +61,18 @@ class StreamStore:
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         return None
 
-    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
+    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
         if index != self._index or offset < self._next or offset in self._early:
             raise InternalError(f"a block at {offset} of entry {index} does not belong into the stream")
         if offset > self._next:
-            self._early_bytes += len(data)
+            self._early_bytes += sum(map(len, parts))
             if self._early_bytes > self._max_waiting:
                 raise ProtocolError(
                     "the other side sent too much before its turn", "Try the same version on both sides."
                 )
-            self._early[offset] = bytes(data)
+            self._early[offset] = b"".join(parts)
             return None
-        self._put(data)
+        self._put(*parts)
         while (following := self._early.pop(self._next, None)) is not None:
             self._early_bytes -= len(following)
             self._put(following)
@@ -116,12 +116,13 @@ class StreamStore:
                 os.close(self._wake_reader)
                 os.close(self._wake_writer)
 
-    def _put(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        self._next += len(view)
+    def _put(self, *parts: bytes | memoryview) -> None:
+        self._next += sum(map(len, parts))
         try:
-            while view:
-                view = view[self._write_some(view) :]
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[self._write_some(view) :]
         except OSError as error:
             raise self._failure(error) from error
 

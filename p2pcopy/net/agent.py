@@ -180,6 +180,11 @@ class Agent:
         if self._life is not None:
             self._life.heard_data(now)
 
+    def ask_now(self, now: float) -> None:
+        """Nothing arrives any more: check the selected pair now, unless that was done a moment ago."""
+        if self.selected is not None and self._session is not None:
+            self.selected.due = min(self.selected.due, max(now, self.selected.sent_at + self._limits.recheck))
+
     def takes_data_from(self, address: Address, local: LocalEnd) -> bool:
         """May DTLS from there be worth decrypting?"""
         pair = self._list.find(local, address)

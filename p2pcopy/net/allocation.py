@@ -15,6 +15,7 @@ from aioice import stun
 from p2pcopy.config import Family, IceServer
 from p2pcopy.net.endpoint import Receiver, is_ipv6
 from p2pcopy.net.interfaces import is_allowed
+from p2pcopy.net.offload import EVERYTHING, Offload
 from p2pcopy.net.reasons import AllocationFailed, NotApplicable, is_refused_credential
 from p2pcopy.net.relay import RelayEndpoint, open_relay
 from p2pcopy.net.resolve import resolve
@@ -57,11 +58,12 @@ class Resolver:
 
 @dataclass(frozen=True)
 class TurnServer:
-    """verify: its certificate."""
+    """verify: its certificate; wish: of the sockets to it."""
 
     server: IceServer
     uri: ServerUri
     verify: bool = True
+    wish: Offload = EVERYTHING
 
 
 async def allocate(
@@ -77,7 +79,9 @@ async def allocate(
     username, password = credential(turn.server, time.time())
     families = _families(ipv6, resolver.family)
     ways = [
-        Way((address, turn.uri.port), turn.uri.host, transport, username, password, context, source, families)
+        Way(
+            (address, turn.uri.port), turn.uri.host, transport, username, password, context, source, families, turn.wish
+        )
         for transport in (("udp", "tcp") if turn.uri.or_tcp else (turn.uri.transport,))
         for address in addresses
         for source in sources or ("",)

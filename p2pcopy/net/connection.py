@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from aioice import stun
 
@@ -22,7 +22,25 @@ from p2pcopy.net.sweep import sweep
 from p2pcopy.signaling.candidates import Candidate
 
 SWEEP_AFTER_S: Final = 4.0  # of silence: a short break heals without it
+_MAX_DATAGRAM: Final = 65536
 MAX_QUEUED: Final = 4096  # datagrams; SCTP treats those dropped beyond as lost on the way
+
+
+class DataSink(Protocol):
+    """Takes the data of the peer; called from the event loop."""
+
+    def datagrams(self, data: bytearray, size: int, segment: int) -> None:
+        """The first size bytes of data hold datagrams of segment bytes each; the last may be shorter. data is used again after
+        the return; there are few different objects."""
+
+    def batch_ended(self) -> None:
+        """After datagrams(): that is all for now."""
+
+    def writable(self) -> None:
+        """The endpoint of the selected pair takes bursts again."""
+
+    def path_changed(self) -> None:
+        """Another pair is selected than before."""
 
 
 class IceConnection:
@@ -53,6 +71,10 @@ class IceConnection:
         self._outcomes: list[bool] = []
         self._watches_refusals = True
         self._sweeps: dict[Endpoint, asyncio.Task[None]] = {}
+        self._sink: DataSink | None = None
+        self._sink_pair: Pair | None = None
+        self._has_data = False
+        self._single = bytearray(_MAX_DATAGRAM)
 
     # Locals
 
@@ -75,8 +97,30 @@ class IceConnection:
         self._pump()
 
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
-        if self._queue.qsize() < MAX_QUEUED and self._agent.takes_data_from(address, endpoint):
-            self._queue.put_nowait(data)
+        self._single[: len(data)] = data
+        self.batch_received(self._single, len(data), len(data), address, endpoint)
+
+    def batch_received(self, data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+        if self._is_closed or not self._agent.takes_data_from(address, endpoint):
+            return
+        if self._sink is not None:
+            self._has_data = True
+            self._sink.datagrams(data, size, segment)
+            return
+        for at in range(0, size, segment):
+            if self._queue.qsize() < MAX_QUEUED:
+                self._queue.put_nowait(bytes(data[at : min(at + segment, size)]))
+
+    def batch_ended(self, endpoint: Endpoint) -> None:
+        if self._has_data:
+            self._has_data = False
+            self.heard_data()
+            if self._sink is not None:
+                self._sink.batch_ended()
+
+    def writable(self, endpoint: Endpoint) -> None:
+        if self._sink is not None and self.pair is not None and self.pair.local is endpoint:
+            self._sink.writable()
 
     def refused(self, address: Address, endpoint: Endpoint) -> None:
         self._agent.refused(address, self._loop.time())
@@ -149,6 +193,8 @@ class IceConnection:
     def selected(self) -> Pair | None:
         return self._agent.selected
 
+    pair = selected
+
     @property
     def stalled(self) -> bool:
         return self._agent.stalled
@@ -156,6 +202,22 @@ class IceConnection:
     @property
     def remotes(self) -> tuple[tuple[Remote, Tally], ...]:
         return self._agent.remotes
+
+    # The data of a session that is up
+
+    def take_data(self, sink: DataSink | None) -> None:
+        """From now on data of the peer goes there instead of to recv(); None: to recv() again."""
+        self._sink, self._sink_pair = sink, self.pair
+
+    def ask_now(self) -> None:
+        """Nothing arrives any more: have the agent check the selected pair now, unless it has just done so."""
+        self._agent.ask_now(self._loop.time())
+        self._pump()
+
+    def answered_since(self, time: float) -> bool:
+        """Has a check of the selected pair been answered since then? time: of the loop."""
+        pair = self.pair
+        return pair is not None and pair.answered_at > time
 
     # What DTLS needs
 
@@ -211,11 +273,17 @@ class IceConnection:
             case Selected():
                 self._watch_refusals(not self._is_in_session)
                 self._end_sweeps()
+                self._tell_sink(news.pair)
             case Gone():
                 self._outcomes.append(False)
         self._changed.set()
         if self._is_in_session and isinstance(news, Selected | Silent | Gone):
             self.on_news(news)
+
+    def _tell_sink(self, pair: Pair) -> None:
+        if self._sink is not None and pair is not self._sink_pair:
+            self._sink_pair = pair
+            self._sink.path_changed()
 
     def _sweep(self) -> None:
         """The last resort: look for the peer's new address on the TURN server that lends one to both."""

@@ -16,7 +16,6 @@ from p2pcopy.net.sctp import BoundedSctpTransport
 CONTROL: Final = 0
 DATA: Final = 1
 LINK: Final = 2
-MESSAGE_SIZE: Final = 65536
 MAX_EARLY_BYTES: Final = 1024 * 1024
 MAX_EARLY_MESSAGES: Final = 4096
 
@@ -56,8 +55,17 @@ class PeerChannel:
 
     @property
     def message_size(self) -> int:
-        """Bytes of a data message that aiortc moves fastest."""
-        return MESSAGE_SIZE
+        """Bytes of a data message that is moved fastest."""
+        return self._sctp.message_size
+
+    @property
+    def window(self) -> int:
+        """Bytes of data messages that may be on the way to us or wait here; credit beyond it is of no use."""
+        return self._sctp.window
+
+    def consumed(self, size: int) -> None:
+        """The sink has done with size bytes of data messages."""
+        self._sctp.consumed(size)
 
     @property
     def stalled(self) -> bool:
@@ -150,11 +158,11 @@ class PeerChannel:
         self._early_bytes += len(message)
         return self._early_bytes <= MAX_EARLY_BYTES and len(self._early) <= MAX_EARLY_MESSAGES
 
-    @staticmethod
-    def _deliver(sink: Sink, stream: int, message: bytes) -> None:
+    def _deliver(self, sink: Sink, stream: int, message: bytes) -> None:
         if stream == CONTROL:
             sink.control_received(message)
         else:
+            self._sctp.waits(len(message))
             sink.data_received(message)
 
     def _on_open(self) -> None:

@@ -56,7 +56,7 @@ class PinnedDtlsTransport(RTCDtlsTransport):
         return self.state == "connected"
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:  # noqa: N803  the name in aiortc
-        certificate = self._session.get_peer_certificate(as_cryptography=True)
+        certificate = self.session.get_peer_certificate(as_cryptography=True)
         key = certificate.public_key() if certificate is not None else None
         if not isinstance(key, ec.EllipticCurvePublicKey) or not hmac.compare_digest(
             derive.public_key_pin(key), self._remote_pin
@@ -66,18 +66,24 @@ class PinnedDtlsTransport(RTCDtlsTransport):
 
     def export(self, label: str, size: int) -> bytes:
         """Keying material that both sides share and nobody else has (RFC 5705). Only while connected."""
-        material: bytes = self._session.export_keying_material(label.encode("ascii"), size)
+        material: bytes = self.session.export_keying_material(label.encode("ascii"), size)
         return material
 
     @property
-    def _session(self) -> SSL.Connection:
+    def session(self) -> SSL.Connection:
+        """Raises ConnectionError when there is none."""
         if self._ssl is None:
             raise ConnectionError("there is no DTLS session")
         return self._ssl
 
+    def ended(self) -> None:
+        """The peer has ended the session, as the records say that did not come this way."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def _say_goodbye(self) -> None:
         try:
-            self._session.shutdown()
+            self.session.shutdown()
             await self._write_ssl()
         except (SSL.Error, ConnectionError):
             return  # nobody is there to be told

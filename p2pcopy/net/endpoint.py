@@ -11,19 +11,17 @@ import socket
 import struct
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
 
 from aioice import stun
 
+from p2pcopy.net.udp import EVERYTHING, Offload, UdpSocket, open_socket, udp_socket
+
 Address = tuple[str, int]
 
-RECEIVE_BUFFER: Final = 4 * 1024 * 1024  # bytes, asked for; many systems give 208 KiB
-READ_AT_ONCE: Final = 128  # datagrams a turn of the event loop
-MAX_UNSENT: Final = 512 * 1024  # bytes that wait for the system to take them; more are lost, as in any other queue
 MAX_STUN: Final = 1500  # bytes; RFC 8489 section 6.1 wants less
 ASK_AGAIN_S: Final = (0.5, 1.0, 1.5)  # RFC 8489 section 6.2.1: RTO; a question is given up after their sum
-_CLOSE_S: Final = 0.2
 
 # RFC 7983 section 7
 _LAST_STUN: Final = 3
@@ -38,6 +36,7 @@ _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
 _ORIGIN_ICMP: Final = (2, 3)  # ICMP, ICMPv6
 _OFFENDER: Final = {4: 20, 6: 24}  # where the address of who says so is, in the sockaddr behind it
 _ERROR_ROOM: Final = 256
+_ERRORS_AT_ONCE: Final = 128
 
 
 class Receiver(Protocol):
@@ -48,6 +47,16 @@ class Receiver(Protocol):
 
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
         """What looks like DTLS (first byte 20 to 63)."""
+
+    def batch_received(self, data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+        """The same, many at once: the first size bytes of data hold datagrams of segment bytes each (the last may be shorter),
+        all from address. data is used again after the return, and is always the same object of this endpoint."""
+
+    def batch_ended(self, endpoint: Endpoint) -> None:
+        """After data: all that waited has been handed over, or enough for one turn of the loop."""
+
+    def writable(self, endpoint: Endpoint) -> None:
+        """is_full has become False."""
 
     def refused(self, address: Address, endpoint: Endpoint) -> None:
         """The machine at address says that nobody listens there (ICMP port unreachable). Easily forged."""
@@ -64,23 +73,51 @@ class Locals(Receiver, Protocol):
 
 class Endpoint(ABC):
     """address: bound, or lent by the server; relay: URL of the TURN server, "" for a socket; mapped: address of the socket
-    as a STUN server sees it, None while that is not known, and for relays."""
+    as a STUN server sees it, None while that is not known, and for relays; overhead: bytes that go before each datagram."""
 
     address: Address
     relay: str = ""
     mapped: Address | None = None
+    overhead: int = 0
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._is_closed = False
+        self._has_data = False
 
     @property
     def is_open(self) -> bool:
         return not self._is_closed
 
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """Does something wait here for the system, or for the way to the TURN server? Then no more bursts now."""
+
+    @property
+    @abstractmethod
+    def burst(self) -> int:
+        """Datagrams that are best sent at once."""
+
+    @property
+    @abstractmethod
+    def offload(self) -> Offload: ...
+
     @abstractmethod
     def send(self, data: bytes, address: Address) -> None:
         """Never blocks, never raises. Lost when it cannot go out. address: a literal, not a name."""
+
+    @abstractmethod
+    def send_burst(self, data: memoryview, segment: int, address: Address) -> None:
+        """Datagrams of segment bytes each, the last may be shorter. What the system does not take now waits here. Never raises.
+        data may be used again after the return."""
+
+    @abstractmethod
+    def probe_mtu(self, on: bool) -> int:
+        """On: datagrams are not fragmented from now on, whatever ICMP says; off: they may be.
+
+        The largest datagram in bytes worth a try, 0 where none is.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -92,54 +129,85 @@ class Endpoint(ABC):
     def send_stun(self, message: stun.Message, address: Address) -> None:
         self.send(bytes(message), address)
 
-    def _take(self, data: bytes, address: Address) -> None:
+    def _take_batch(self, data: bytearray, size: int, segment: int, address: Address) -> None:
         """Hand on what may be meant for us. Cheap for what is not: anybody can send anything."""
+        if self._is_closed:
+            return
+        firsts = data[0:size:segment]
+        if min(firsts) >= _FIRST_DTLS and max(firsts) <= _LAST_DTLS:
+            self._has_data = True
+            self._receiver.batch_received(data, size, segment, address, self)
+            return
+        for at in range(0, size, segment):
+            self._take(bytes(data[at : min(at + segment, size)]), address)
+
+    def _take(self, data: bytes, address: Address) -> None:
+        """A single one."""
         if self._is_closed or not data:
             return
         first = data[0]
         if _FIRST_DTLS <= first <= _LAST_DTLS:
+            self._has_data = True
             self._receiver.data_received(data, address, self)
         elif first <= _LAST_STUN and (message := parse_stun(data)) is not None:
             self._stun_received(message, address)
+
+    def _end_batch(self) -> None:
+        if self._has_data and not self._is_closed:
+            self._has_data = False
+            self._receiver.batch_ended(self)
 
     def _stun_received(self, message: stun.Message, address: Address) -> None:
         self._receiver.stun_received(message, address, self)
 
 
-class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
-    """A UDP socket on one address of this machine. Made by open_host()."""
+class HostEndpoint(Endpoint):
+    """A UDP socket on one address of this machine (udp.Owner). Made by open_host()."""
+
+    _socket: UdpSocket
 
     def __init__(self, receiver: Receiver, raw: socket.socket) -> None:
         super().__init__(receiver)
         host, port = raw.getsockname()[:2]
         self.address = (host, port)
-        self._raw = raw
-        self._transport: Any = None  # asyncio.DatagramTransport; typeshed does not know its get_write_buffer_size()
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._batch = reads_ahead()
         self._questions: dict[bytes, tuple[Sequence[Address], asyncio.Future[tuple[stun.Message, Address]]]] = {}
-        self._error: OSError | None = None
         self._watches = False
+
+    @property
+    def offload(self) -> Offload:
+        return self._socket.offload
+
+    @property
+    def burst(self) -> int:
+        return self._socket.burst
+
+    @property
+    def is_full(self) -> bool:
+        return self._socket.is_full
+
+    def probe_mtu(self, on: bool) -> int:
+        return self._socket.probe_mtu(on)
 
     # Sending
 
     def send(self, data: bytes, address: Address) -> None:
         self._transmit(data, address)
 
+    def send_burst(self, data: memoryview, segment: int, address: Address) -> None:
+        if not self._is_closed:
+            error = self._socket.send_burst(data, segment, address)
+            if error is not None and self._watches:
+                self._take_refusals()
+
     def _transmit(self, data: bytes, address: Address) -> OSError | None:
         """Why it did not go out, None when it may have."""
-        if self._is_closed or self._transport is None or self._transport.get_write_buffer_size() > MAX_UNSENT:
+        if self._is_closed:
             return None
-        self._take_error()
-        self._transport.sendto(data, address)
-        error = self._take_error()
+        urgent = is_stun(data)
+        error = self._socket.send(data, address, urgent=urgent)
         if error is not None and self._watches:  # of an earlier datagram, say, and this one was held back for it
-            self._transport.sendto(data, address)
-            error = self._take_error()
-        return error
-
-    def _take_error(self) -> OSError | None:
-        error, self._error = self._error, None
+            self._take_refusals()
+            error = self._socket.send(data, address, urgent=urgent)
         return error
 
     async def ask(self, servers: Sequence[Address], again_s: Iterable[float] = ASK_AGAIN_S) -> tuple[Address, Address]:
@@ -172,20 +240,15 @@ class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
 
     # Receiving
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+    def batch_read(self, data: bytearray, size: int, segment: int, address: Address) -> None:
+        if "%" not in address[0]:  # an IPv6 link-local address means nothing without its interface
+            self._take_batch(data, size, segment, address)
 
-    def datagram_received(self, data: bytes, address: tuple[Any, ...]) -> None:
-        self._take_from(data, address)
-        if self._batch and not self._is_closed:
-            error = take_waiting(self._raw, self._take_from)
-            if error is not None:
-                self.error_received(error)
+    def reading_ended(self) -> None:
+        self._end_batch()
 
-    def _take_from(self, data: bytes, address: tuple[Any, ...]) -> None:
-        host, port = address[:2]
-        if "%" not in host:  # an IPv6 link-local address means nothing without its interface
-            self._take(data, (host, port))
+    def writable(self) -> None:
+        self._receiver.writable(self)
 
     def _stun_received(self, message: stun.Message, address: Address) -> None:
         if message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
@@ -198,18 +261,18 @@ class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
 
     # Errors
 
-    def error_received(self, exc: Exception) -> None:
-        self._error = exc if isinstance(exc, OSError) else None
+    def failed(self, error: OSError) -> None:
         if self._watches:
             self._take_refusals()
 
     def watch_refusals(self, on: bool) -> None:
-        if sys.platform != "linux" or self._is_closed or on == self._watches or not self._batch:
+        if sys.platform != "linux" or self._is_closed or on == self._watches or not self.offload.batch:
             return
-        level, option = _RECVERR[self._raw.family]
+        raw = self._socket.raw
+        level, option = _RECVERR[raw.family]
         with contextlib.suppress(OSError):
-            self._raw.setsockopt(level, option, int(on))  # off: the kernel empties the queue of errors
-            self._raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # and this takes the one that is pending
+            raw.setsockopt(level, option, int(on))  # off: the kernel empties the queue of errors
+            raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # and this takes the one that is pending
             self._watches = on
 
     def _take_refusals(self) -> None:
@@ -217,9 +280,9 @@ class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
         if sys.platform != "linux":
             return
         with contextlib.suppress(BlockingIOError):
-            for _ in range(READ_AT_ONCE):
+            for _ in range(_ERRORS_AT_ONCE):
                 try:
-                    _, ancillary, _, address = self._raw.recvmsg(0, _ERROR_ROOM, socket.MSG_ERRQUEUE)
+                    _, ancillary, _, address = self._socket.raw.recvmsg(0, _ERROR_ROOM, socket.MSG_ERRQUEUE)
                 except BlockingIOError:
                     return
                 except OSError:
@@ -234,31 +297,20 @@ class HostEndpoint(Endpoint, asyncio.DatagramProtocol):
 
     # The end
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._is_closed = True
-        if not self._lost.done():
-            self._lost.set_result(None)
-
     async def close(self) -> None:
         self._is_closed = True
         for _, answer in self._questions.values():
             answer.cancel()
-        if self._transport is None:
-            return
-        self._transport.close()
-        done, _ = await asyncio.wait([self._lost], timeout=_CLOSE_S)
-        if not done:  # what it still had to send does not go out
-            self._transport.abort()
-            await asyncio.wait([self._lost], timeout=_CLOSE_S)
+        await self._socket.close()
 
 
-async def open_host(receiver: Receiver, address: str) -> HostEndpoint:
+async def open_host(receiver: Receiver, address: str, wish: Offload = EVERYTHING) -> HostEndpoint:
     """A socket on one of our addresses, at a port that the system chooses. Raises OSError."""
     raw = udp_socket(address)
     try:
         raw.bind((address, 0))
         endpoint = HostEndpoint(receiver, raw)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: endpoint, sock=raw)
+        endpoint._socket = await open_socket(raw, endpoint, wish)
     except BaseException:
         raw.close()
         raise
@@ -267,6 +319,11 @@ async def open_host(receiver: Receiver, address: str) -> HostEndpoint:
 
 def is_ipv6(address: str) -> bool:
     return ipaddress.ip_address(address).version == 6
+
+
+def is_stun(data: bytes) -> bool:
+    """By its first byte (RFC 7983 section 7)."""
+    return data[:1] <= bytes([_LAST_STUN])
 
 
 def parse_stun(data: bytes, limit: int = MAX_STUN) -> stun.Message | None:
@@ -280,36 +337,6 @@ def parse_stun(data: bytes, limit: int = MAX_STUN) -> stun.Message | None:
         return stun.parse_message(data)
     except (ValueError, struct.error, IndexError):
         return None
-
-
-def udp_socket(address: str) -> socket.socket:
-    """Not bound yet, of the family of address."""
-    raw = socket.socket(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET, socket.SOCK_DGRAM)
-    raw.setblocking(False)
-    with contextlib.suppress(OSError):
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    return raw
-
-
-def reads_ahead() -> bool:
-    """May a socket be read while asyncio waits for it? On Windows' default loop the system already holds a read."""
-    return isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
-
-
-def take_waiting(raw: socket.socket, take: Callable[[bytes, Any], None]) -> OSError | None:
-    """Hand over what else waits in the socket, and return the error that ended it, if one did.
-
-    asyncio reads one datagram a turn of the loop. The system's buffer holds about 200, less than SCTP's window, and what
-    does not fit is lost.
-    """
-    try:
-        for _ in range(READ_AT_ONCE):
-            take(*raw.recvfrom(65535))
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        return error
-    return None
 
 
 def _mapped_address(answer: stun.Message) -> Address:

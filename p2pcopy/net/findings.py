@@ -86,6 +86,28 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Ability:
+    """Of one part of the data path. reason: why it does not work, meaning: what comes of that; both "" when it does."""
+
+    works: bool
+    reason: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What of the fast data path can be used here, each part by itself. fast: our own association instead of aiortc's; reasons:
+    why not. batch: many datagrams are read in one turn of the event loop; path_mtu: packets as large as the path takes."""
+
+    fast: bool
+    reasons: tuple[str, ...]
+    gso: Ability
+    gro: Ability
+    batch: Ability
+    path_mtu: Ability
+
+
+@dataclass(frozen=True)
 class Verdict:
     """possible: a connection is, with some peers at least; meaning: a sentence; advice: what to do, sentences."""
 
@@ -122,4 +144,5 @@ class Diagnosis:
     event: ClassVar[str] = "doctor"
     verdict: Verdict
     network: Network
+    data_path: Abilities
     software: Software

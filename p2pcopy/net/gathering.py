@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from p2pcopy.net.endpoint import HostEndpoint, Locals
 from p2pcopy.net.hosts import Hosts, as_candidate
 from p2pcopy.net.interfaces import check_interfaces
 from p2pcopy.net.netlink import address_changes
+from p2pcopy.net.offload import EVERYTHING
 from p2pcopy.net.reasons import NotApplicable, is_refused_credential, reason
 from p2pcopy.net.relay import RelayEndpoint
 from p2pcopy.net.relays import Relays
@@ -90,7 +91,8 @@ class Gathering:
                 self._relays.lend(self._turn(server), in_session=in_session)
 
     def _turn(self, server: IceServer) -> TurnServer:
-        return TurnServer(server, _uri(server, "turn"), verify=not self._settings.turn_insecure)
+        wish = replace(EVERYTHING, gso=self._settings.gso, gro=self._settings.gro)
+        return TurnServer(server, _uri(server, "turn"), verify=not self._settings.turn_insecure, wish=wish)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from aioice import stun
@@ -13,6 +14,7 @@ from p2pcopy.config import IceServer, NetSettings, Relay
 from p2pcopy.net.allocation import Resolver
 from p2pcopy.net.endpoint import ASK_AGAIN_S, Address, HostEndpoint, Locals, is_ipv6, open_host
 from p2pcopy.net.interfaces import LocalAddress, local_addresses
+from p2pcopy.net.offload import EVERYTHING
 from p2pcopy.net.reasons import NotApplicable
 from p2pcopy.net.uri import ServerUri
 from p2pcopy.signaling.candidates import MAX_CANDIDATES, Candidate, CandidateType, select_candidates
@@ -37,6 +39,7 @@ class Hosts:
         self._locals = locals_
         self._settings = settings
         self._resolver = resolver
+        self._wish = replace(EVERYTHING, gso=settings.gso, gro=settings.gro)
         self._is_used = settings.relay is not Relay.ONLY
         self._was_connected = False
         self._endpoints: dict[str, HostEndpoint] = {}
@@ -89,7 +92,7 @@ class Hosts:
         if kept is not None and kept.is_open:
             return self._away.pop(address)
         await self._forget([address] if kept is not None else [])
-        return await open_host(self._locals, address)
+        return await open_host(self._locals, address, self._wish)
 
     async def _forget(self, addresses: Iterable[str]) -> None:
         gone = [self._away.pop(address) for address in addresses]

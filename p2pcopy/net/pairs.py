@@ -9,6 +9,8 @@ from typing import Final, Literal, Protocol
 
 from aioice.candidate import candidate_priority
 
+from p2pcopy.net.offload import Offload
+
 Address = tuple[str, int]
 RemoteType = Literal["host", "srflx", "prflx", "relay"]
 
@@ -19,12 +21,26 @@ CHECK_PRIORITY: Final = candidate_priority(COMPONENT, "prflx")
 
 
 class LocalEnd(Protocol):
-    """Where packets leave from. address: bound, or lent by the TURN server whose URL relay is ("": our own socket)."""
+    """Where packets leave from: endpoint.Endpoint, which says more about each of these."""
 
     address: Address
     relay: str
+    overhead: int
+
+    @property
+    def is_full(self) -> bool: ...
+
+    @property
+    def burst(self) -> int: ...
+
+    @property
+    def offload(self) -> Offload: ...
 
     def send(self, data: bytes, address: Address) -> None: ...
+
+    def send_burst(self, data: memoryview, segment: int, address: Address) -> None: ...
+
+    def probe_mtu(self, on: bool) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from p2pcopy.net.allocation import CREDENTIAL_S
 from p2pcopy.net.checks import Keys
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.datachannel import PeerChannel
+from p2pcopy.net.datapath import DataPath
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.gathering import Gathering
 from p2pcopy.net.interfaces import local_addresses
@@ -46,7 +47,8 @@ class Peer:
     secret: the offer's. offering: we made the offer; our key is random and the peer's follows from the secret. Otherwise
     our key follows from the secret, and remote_pin is the one in the offer. two_way: the answering side's key is random,
     too; the offering side accepts nobody before expect(). pin: of our key (derive.public_key_pin).
-    on_path: told what happens to the path after connect(); on_candidates: our addresses have changed before it.
+    on_path: told what happens to the path after connect(); on_candidates: our addresses have changed before it; on_data_path:
+    how data moves, after connect().
     Raises ValueError when remote_pin is missing or superfluous, UsageError for a setting that makes no sense.
     """
 
@@ -64,6 +66,7 @@ class Peer:
             raise ValueError("the answering side needs the pin of the offer, and only it")
         self.on_path: Callable[[PathNews], None] = lambda news: None
         self.on_candidates: Callable[[tuple[Candidate, ...]], None] = lambda ours: None
+        self.on_data_path: Callable[[events.DataPath], None] = lambda news: None
         derived = derive.answer_key(secret)
         key = ec.generate_private_key(ec.SECP256R1()) if offering or two_way else derived
         self.pin = derive.public_key_pin(key.public_key())
@@ -83,6 +86,8 @@ class Peer:
         )
         self._ice.on_news = self._on_news
         self._ice.hold(self._remote_pin is None)
+        self._data_path = DataPath(settings, self._ice)
+        self._data_path.on_change = self._on_data_path
         self._gathering = Gathering(self._ice, settings, times)
         self._gathering.on_change = self._on_own_candidates
         self._dtls: PinnedDtlsTransport | None = None
@@ -167,6 +172,7 @@ class Peer:
             await self._take_down()
             return None
         self._channel = channel
+        self._data_path.begin()
         self._send_link(encode(addresses(self.candidates)))
         self._lend_servers()
         return channel
@@ -182,7 +188,7 @@ class Peer:
                     "Make a new code and hand it over in a way that nobody else can read.",
                 )
             raise ConnectionLost("the encrypted session was refused or broke off")
-        self._sctp = BoundedSctpTransport(self._dtls)
+        self._sctp = self._data_path.association(self._dtls)
         self._sctp.on_packet = self._ice.heard_data
         channel = PeerChannel(self._sctp, self._on_link, lambda: self._ice.stalled)
         self._dtls.on("statechange", self._on_dtls_state)
@@ -258,6 +264,9 @@ class Peer:
                 self.on_path(events.Recovered(news.gap_s, path) if news.gap_s else events.PathChanged(path))
             case Gone():
                 self._give_up(news)
+
+    def _on_data_path(self, news: events.DataPath) -> None:
+        self.on_data_path(news)
 
     def _give_up(self, gone: Gone) -> None:
         if gone.refused:

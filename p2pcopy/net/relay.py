@@ -11,8 +11,11 @@ from typing import Any, Final
 
 from aioice import stun
 
+from p2pcopy.net.channeldata import HEADER_SIZE
 from p2pcopy.net.endpoint import Address, Endpoint, Receiver, is_ipv6
-from p2pcopy.net.turnclient import LIFETIME_S, TurnClient, Way, open_client
+from p2pcopy.net.turnclient import LIFETIME_S, TurnClient, Way
+from p2pcopy.net.turnways import open_client
+from p2pcopy.net.udp import Offload
 
 BIND_AGAIN_S: Final = 200.0  # a permission ends after 300 s (RFC 8656 section 9), and a refresh may take several tries
 BOUND_S: Final = 290.0
@@ -52,6 +55,8 @@ class RelayEndpoint(Endpoint):
     expires: when the allocation ends without a refresh (time of the loop).
     """
 
+    overhead = HEADER_SIZE
+
     def __init__(self, receiver: Receiver, client: TurnClient, url: str, lent: Address) -> None:
         super().__init__(receiver)
         self.address = lent
@@ -59,7 +64,7 @@ class RelayEndpoint(Endpoint):
         self.server = client.server
         self.host = client.way.name
         self.over = "tls" if client.way.tls else client.way.transport
-        self.base: str = client.transport.get_extra_info("sockname")[0]
+        self.base: str = client.base
         self.is_silent = False
         self.on_trouble: Callable[[], None] = lambda: None
         self._client = client
@@ -72,6 +77,9 @@ class RelayEndpoint(Endpoint):
         self._loop = asyncio.get_running_loop()
         self.expires = self._loop.time() + LIFETIME_S
         client.on_data = self._take
+        client.on_batch = self._take_batch
+        client.on_batch_end = self._end_batch
+        client.on_writable = lambda: receiver.writable(self)
         client.on_trouble = self._report_trouble
         self._start(self._permit_itself())
 
@@ -83,6 +91,31 @@ class RelayEndpoint(Endpoint):
         self.on_trouble()
 
     # Data
+
+    @property
+    def offload(self) -> Offload:
+        return self._client.offload
+
+    @property
+    def burst(self) -> int:
+        return self._client.burst
+
+    @property
+    def is_full(self) -> bool:
+        return self._client.is_full
+
+    def probe_mtu(self, on: bool) -> int:
+        return self._client.probe_mtu(on)
+
+    def send_burst(self, data: memoryview, segment: int, address: Address) -> None:
+        channel = self._channels.get(address)
+        now = self._loop.time()
+        if channel is None or now >= channel.bound_at + BOUND_S:
+            for at in range(0, len(data), segment):
+                self.send(bytes(data[at : at + segment]), address)
+        elif not self._is_closed and not self.is_lost:
+            channel.used_at = now
+            self._client.send_burst(channel.number, data, segment)
 
     def send(self, data: bytes, address: Address) -> None:
         if self._is_closed or self.is_lost or (":" in address[0]) != self._is_ipv6:

@@ -18,6 +18,8 @@ from aiortc.rtcsctptransport import (
 )
 
 MAX_MESSAGE: Final = 256 * 1024
+MESSAGE_SIZE: Final = 65536
+WINDOW: Final = 8 * 1024 * 1024
 PORT: Final = 5000
 MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 MB
 
@@ -27,11 +29,12 @@ class BoundedSctpTransport(RTCSctpTransport):
     on_packet: something of the peer has arrived.
 
     Text arrives as its UTF-8 bytes. A peer that opens other channels, sends messages above MAX_MESSAGE, or never
-    completes them, ends the association.
+    completes them, ends the association. is_peer_fast: so is the peer's association, None where that cannot be known.
     """
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
         super().__init__(transport, PORT)
+        self.is_peer_fast: bool | None = None
         self.on_message: Callable[[int, bytes], bool] = lambda stream, message: True
         self.on_progress: Callable[[], None] = lambda: None
         self.on_packet: Callable[[], None] = lambda: None
@@ -52,6 +55,22 @@ class BoundedSctpTransport(RTCSctpTransport):
     def unacknowledged(self) -> int:
         """Bytes that the peer has not confirmed yet."""
         return self.unsent + len(self._sent_queue) * USERDATA_MAX_LENGTH
+
+    @property
+    def message_size(self) -> int:
+        """Bytes of a message that is moved fastest."""
+        return MESSAGE_SIZE
+
+    @property
+    def window(self) -> int:
+        """Bytes of messages that the peer may send and that may wait here for the application."""
+        return WINDOW
+
+    def waits(self, size: int) -> None:
+        """So many bytes that were delivered wait for the application; here credit alone holds the sender back."""
+
+    def consumed(self, size: int) -> None:
+        """The application has dealt with them."""
 
     def path_is_back(self) -> None:
         """What was on the way is lost: send it again now, and not when a timer ends that has waited longer and longer."""

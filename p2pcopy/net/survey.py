@@ -23,7 +23,8 @@ from p2pcopy.net.natkind import judge
 from p2pcopy.net.ownaddresses import host_addresses, in_code
 from p2pcopy.net.reasons import is_refused_credential, reason
 from p2pcopy.net.resolve import resolve
-from p2pcopy.net.turnclient import Way, open_client
+from p2pcopy.net.turnclient import Way
+from p2pcopy.net.turnways import open_client
 from p2pcopy.net.uri import ServerUri, parse_server_uri
 from p2pcopy.net.vantage import Vantage
 from p2pcopy.signaling.addresses import written

@@ -1,32 +1,32 @@
-"""The client's side of TURN (RFC 8656) over UDP, TCP and TLS: aioice's, with ends to all waits and no trust in what arrives."""
+"""The client's side of TURN (RFC 8656): aioice's, with ends to all waits and no trust in what arrives. turnways.py carries it."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 import ssl
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aioice import stun, turn
 
-from p2pcopy.net.endpoint import MAX_UNSENT, Address, is_ipv6, parse_stun, reads_ahead, take_waiting, udp_socket
+from p2pcopy.net.channeldata import Payloads
+from p2pcopy.net.endpoint import Address, parse_stun
+from p2pcopy.net.offload import EVERYTHING, Offload
 
 LIFETIME_S: Final = 600  # RFC 8656 section 7.2: the usual one
 _MAX_MESSAGE: Final = 65535 + 20
-_CHANNEL: Final = struct.Struct("!HH")
 _REQUESTED_ADDRESS_FAMILY: Final = struct.pack("!HHBxxx", 0x0017, 4, 0x02)  # RFC 8656 section 18.6: IPv6
-_CLOSE_S: Final = 0.2
 _UNSUPPORTED: Final = (420, 440)  # unknown attribute (RFC 8489), address family not supported (RFC 8656 section 19)
 
 
 @dataclass(frozen=True)
 class Way:
     """One way to one TURN server. name: in its certificate; tls: None without TLS; source: the address of ours that has to be
-    used, "" for any; families: of the lent address, in the order in which they are asked for (4, 6)."""
+    used, "" for any; families: of the lent address, in the order in which they are asked for (4, 6); wish: of its socket."""
 
     server: Address
     name: str
@@ -36,22 +36,28 @@ class Way:
     tls: ssl.SSLContext | None = None
     source: str = ""
     families: tuple[int, ...] = (4,)
+    wish: Offload = EVERYTHING
 
 
-class TurnClient(turn.TurnClientMixin):
-    """on_data: datagrams of peers; on_trouble: the server may be gone. lent: the address of ours on the server."""
+class TurnClient(turn.TurnClientMixin, ABC):
+    """on_data: a datagram of a peer; on_batch: many, as in endpoint.Receiver.batch_received(); on_batch_end: after either;
+    on_writable: is_full has become False; on_trouble: the server may be gone. base: the address of ours that the server is
+    asked from."""
 
-    transport: Any  # asyncio's transports; typeshed does not know get_write_buffer_size() of all of them
+    base: str
 
     def __init__(self, way: Way) -> None:
         super().__init__(way.server, way.username or None, way.password or None, LIFETIME_S, LIFETIME_S)
         self.way = way
         self.on_data: Callable[[bytes, Address], None] = lambda data, address: None
+        self.on_batch: Callable[[bytearray, int, int, Address], None] = lambda data, size, segment, address: None
+        self.on_batch_end: Callable[[], None] = lambda: None
+        self.on_writable: Callable[[], None] = lambda: None
         self.on_trouble: Callable[[], None] = lambda: None
         self.channels: dict[int, Address] = {}
         self.permitted: set[str] = set()
         self.is_lost = False
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._payloads = Payloads(self._take_payloads)
         self.trouble: asyncio.Future[OSError] = asyncio.get_running_loop().create_future()
 
     # Questions
@@ -64,6 +70,9 @@ class TurnClient(turn.TurnClientMixin):
         if self.trouble.done() and not self.is_lost:
             self.trouble = asyncio.get_running_loop().create_future()
         asking = asyncio.create_task(self.request_with_retry(request))
+        asking.add_done_callback(
+            lambda task: task.cancelled() or task.exception()
+        )  # it may come when nobody waits any more
         try:
             ends: set[asyncio.Future[Any]] = {asking, self.trouble}
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -118,8 +127,31 @@ class TurnClient(turn.TurnClientMixin):
 
     # Data
 
+    @property
+    @abstractmethod
+    def offload(self) -> Offload: ...
+
+    @property
+    @abstractmethod
+    def burst(self) -> int:
+        """As UdpSocket.burst."""
+
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """Does something wait for the way to the server? Then no more bursts now."""
+
+    @abstractmethod
+    def send_burst(self, channel: int, data: memoryview, segment: int) -> None:
+        """As Endpoint.send_burst()."""
+
+    @abstractmethod
     def send_on(self, channel: int, data: bytes) -> None:
-        self._send(_CHANNEL.pack(channel, len(data)) + data)
+        """One datagram; STUN does not wait behind data where that can be helped."""
+
+    @abstractmethod
+    def probe_mtu(self, on: bool) -> int:
+        """As UdpSocket.probe_mtu(), for what goes into a message; 0 over TCP."""
 
     def indicate(self, data: bytes, address: Address) -> None:
         """Without a channel, for an address with a permission (RFC 8656 section 11.1)."""
@@ -137,103 +169,38 @@ class TurnClient(turn.TurnClientMixin):
             request.add_message_integrity(self.integrity_key)
         self._send(bytes(request))
 
-    def datagram_received(self, data: bytes | str, addr: Address) -> None:
-        if not isinstance(data, bytes) or not data:
-            return
-        if data[0] & 0xC0 == 0x40:
-            self._channel_data_received(data)
-        elif (message := parse_stun(data, _MAX_MESSAGE)) is not None:
-            self._stun_received(message, addr)
+    def _take_payloads(self, channel: int, data: bytearray, size: int, segment: int) -> None:
+        peer = self.channels.get(channel)
+        if peer is not None:
+            self.on_batch(data, size, segment, peer)
 
-    def _channel_data_received(self, data: bytes) -> None:
-        if len(data) < _CHANNEL.size:
+    def _take_message(self, data: bytes) -> None:
+        message = parse_stun(data, _MAX_MESSAGE)
+        if message is None:
             return
-        number, length = _CHANNEL.unpack_from(data)
-        peer = self.channels.get(number)
-        if peer is not None and len(data) >= _CHANNEL.size + length:
-            self.on_data(data[_CHANNEL.size : _CHANNEL.size + length], peer)
-
-    def _stun_received(self, message: stun.Message, addr: Address) -> None:
         if message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             transaction = self.transactions.get(message.transaction_id)
             if transaction is not None:
-                transaction.response_received(message, addr)
+                transaction.response_received(message, self.server)
         elif message.message_class is stun.Class.INDICATION and message.message_method is stun.Method.DATA:
-            peer, data = message.attributes.get("XOR-PEER-ADDRESS"), message.attributes.get("DATA")
-            if peer is not None and data and peer[0] in self.permitted:  # RFC 8656 section 11.4
-                self.on_data(data, peer)
+            peer, carried = message.attributes.get("XOR-PEER-ADDRESS"), message.attributes.get("DATA")
+            if peer is not None and carried and peer[0] in self.permitted:  # RFC 8656 section 11.4
+                self.on_data(carried, peer)
 
     # The way to the server
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the way to the server, within a moment."""
+
+    def _end(self, error: OSError | None) -> None:
         self.is_lost = True
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._tell(exc if isinstance(exc, OSError) else ConnectionResetError(errno.ECONNRESET, "the server hung up"))
+        self._tell(error or ConnectionResetError(errno.ECONNRESET, "the server hung up"))
 
     def _tell(self, error: OSError) -> None:
         if not self.trouble.done():
             self.trouble.set_result(error)
             self.on_trouble()
-
-    async def close(self) -> None:
-        """Close the way to the server, within a moment."""
-        self.on_trouble = lambda: None
-        self.transport.close()
-        done, _ = await asyncio.wait({self._gone}, timeout=_CLOSE_S)
-        if not done:
-            self.transport.abort()
-            await asyncio.wait({self._gone}, timeout=_CLOSE_S)
-
-    def _has_room(self) -> bool:
-        return not self.transport.is_closing() and self.transport.get_write_buffer_size() <= MAX_UNSENT
-
-
-class _UdpClient(TurnClient, asyncio.DatagramProtocol):
-    raw: socket.socket
-
-    def datagram_received(self, data: bytes | str, addr: Address) -> None:
-        super().datagram_received(data, addr)
-        if reads_ahead() and not self.transport.is_closing():
-            error = take_waiting(self.raw, super().datagram_received)
-            if error is not None:
-                self.error_received(error)
-
-    def error_received(self, exc: Exception) -> None:
-        """ICMP, or no way there at all; either may be over soon."""
-        if isinstance(exc, OSError):
-            self._tell(exc)
-
-    def _send(self, data: bytes) -> None:
-        if self._has_room():
-            self.transport.sendto(data)
-
-
-class _TcpClient(TurnClient, asyncio.Protocol):
-    def __init__(self, way: Way) -> None:
-        super().__init__(way)
-        self._buffer = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        """RFC 8656 section 12.5: messages in a row, ChannelData padded to four bytes."""
-        self._buffer += data
-        at = 0
-        while len(self._buffer) - at >= _CHANNEL.size and not self.transport.is_closing():
-            first, length = _CHANNEL.unpack_from(self._buffer, at)
-            kind = first >> 14
-            if kind > 1:  # neither: where the next message begins is not known any more
-                self.transport.abort()
-                break
-            size = _CHANNEL.size + (length + 3) // 4 * 4 if kind == 1 else 20 + length
-            if len(self._buffer) - at < size:
-                break
-            self.datagram_received(bytes(self._buffer[at : at + size]), self.server)
-            at += size
-        del self._buffer[:at]
-
-    def _send(self, data: bytes) -> None:
-        if self._has_room():
-            self.transport.write(data + bytes(-len(data) % 4))
 
 
 class _Ipv6Allocation(stun.Message):
@@ -243,36 +210,6 @@ class _Ipv6Allocation(stun.Message):
         plain = super().__bytes__()
         length = len(plain) - 20 + len(_REQUESTED_ADDRESS_FAMILY)
         return plain[:2] + length.to_bytes(2, "big") + plain[4:20] + _REQUESTED_ADDRESS_FAMILY + plain[20:]
-
-
-async def open_client(way: Way) -> TurnClient:
-    """Raises OSError (ssl.SSLError is one)."""
-    loop = asyncio.get_running_loop()
-    source = (way.source, 0) if way.source else None
-    client: TurnClient
-    if way.transport == "udp":
-        raw = udp_socket(way.server[0])
-        try:
-            if source is not None:
-                raw.bind(source)
-            raw.connect(way.server)
-            _, udp = await loop.create_datagram_endpoint(lambda: _UdpClient(way), sock=raw)
-        except BaseException:
-            raw.close()
-            raise
-        udp.raw = raw
-        client = udp
-    else:
-        _, client = await loop.create_connection(
-            lambda: _TcpClient(way),
-            *way.server,
-            family=socket.AF_INET6 if is_ipv6(way.server[0]) else socket.AF_INET,
-            local_addr=source,
-            ssl=way.tls,
-            server_hostname=way.name if way.tls else None,
-            ssl_shutdown_timeout=_CLOSE_S if way.tls else None,
-        )
-    return client
 
 
 def _answer(asking: asyncio.Task[tuple[stun.Message, Address]]) -> stun.Message:

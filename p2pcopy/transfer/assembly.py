@@ -21,28 +21,31 @@ MAX_BAD: Final = 64
 
 
 class WholeBlock(Struct, frozen=True, gc=False):
-    """A block whose body is complete. cost: bytes of credit of all its pieces."""
+    """A block whose body is complete.
+
+    parts: of the body, in order; size: bytes of the records that brought them, one for each part.
+    """
 
     entry: int
     number: int
     raw_size: int
-    body: bytes | memoryview
+    parts: tuple[bytes | memoryview, ...]
     digest: bytes
     compressed: bool
-    cost: int
+    size: int
 
 
 class _Partial:
     """The pieces of a block in any order."""
 
-    __slots__ = ("_digest", "_filled", "_first", "_parts", "cost")
+    __slots__ = ("_digest", "_filled", "_first", "_parts", "size")
 
     def __init__(self, piece: Piece) -> None:
         self._first = piece
         self._parts: dict[int, bytes | memoryview] = {}
         self._digest = b""
         self._filled = 0
-        self.cost = 0
+        self.size = 0
 
     def add(self, piece: Piece) -> WholeBlock | None:
         """The block when this piece completes it. Raises ProtocolError for pieces that do not fit together."""
@@ -53,24 +56,30 @@ class _Partial:
             raise ProtocolError("the other side sent a piece of a block twice", UPDATE_HINT)
         self._parts[piece.offset] = piece.body
         self._filled += len(piece.body)
-        self.cost += piece.cost
+        self.size += piece.size
         self._digest = self._digest or piece.digest
         if self._filled < piece.total:
             return None
         return WholeBlock(
-            piece.entry, piece.block, piece.raw_size, self._joined(), self._digest, piece.compressed, self.cost
+            piece.entry, piece.block, piece.raw_size, self._ordered(), self._digest, piece.compressed, self.size
         )
 
-    def _joined(self) -> bytes | memoryview:
+    def _ordered(self) -> tuple[bytes | memoryview, ...]:
         if len(self._parts) == 1:
-            return self._first.body
+            return (self._first.body,)
         offsets = sorted(self._parts)
+        parts = tuple(self._parts[offset] for offset in offsets)
         position = 0
-        for offset in offsets:
+        for offset, part in zip(offsets, parts, strict=True):
             if offset != position:
                 raise ProtocolError("the other side sent pieces of a block that overlap", UPDATE_HINT)
-            position += len(self._parts[offset])
-        return b"".join(self._parts[offset] for offset in offsets)
+            position += len(part)
+        return parts
+
+    @property
+    def records(self) -> int:
+        """How many pieces there are."""
+        return len(self._parts)
 
 
 @dataclass(slots=True)
@@ -156,9 +165,10 @@ class FileProgress:
         digest = (self._hash or blake3()).digest()
         return self.end is not None and digest == self.end.digest
 
-    def held(self) -> int:
-        """Bytes of credit of pieces whose block is not complete."""
-        return sum(partial.cost for partial in self._under_way.values() if partial is not None)
+    def held(self) -> tuple[int, int]:
+        """Bytes and number of the pieces whose block is not complete."""
+        partials = [partial for partial in self._under_way.values() if partial is not None]
+        return sum(partial.size for partial in partials), sum(partial.records for partial in partials)
 
     def _check_new(self, piece: Piece) -> None:
         number, raw_size = piece.block, piece.raw_size
@@ -243,11 +253,11 @@ class OpenFiles:
         del self._files[entry]
         return file
 
-    def drop(self, entry: int) -> int:
-        """Forget a file. The bytes of credit that its incomplete blocks held."""
+    def drop(self, entry: int) -> tuple[int, int]:
+        """Forget a file. Bytes and number of the pieces that its incomplete blocks held."""
         file = self._files.pop(entry, None)
         if file is None:
-            return 0
+            return 0, 0
         self._waiting -= file.waiting
         self._ahead -= len(file.ahead)
         self._bad -= len(file.bad)

@@ -98,7 +98,6 @@ class Clock:
 
 PONG_GAP_S: Final = 0.1
 LATE_TICK_S: Final = 2.0
-_PINGS_KEPT: Final = 16
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
 
@@ -115,7 +114,6 @@ class Conversation(ABC, Generic[Action]):
     def __init__(self, limits: TransferLimits, software: str, now: float, credit: int) -> None:
         self.limits = limits
         self.state = State.HELLO
-        self.rtt_s = 0.0
         self.peer_software = ""
         self.peer_features: frozenset[str] = frozenset()
         self._ledger = Ledger()
@@ -125,7 +123,6 @@ class Conversation(ABC, Generic[Action]):
         self._pinged = now
         self._ponged: float | None = None
         self._ping_number = 0
-        self._pings: dict[int, float] = {}
         self._actions: list[Action | SendControl | Finished | Ended] = []
         self._handlers: dict[type[wire.Control], Callable[[Any, int, float], None]] = {
             wire.Ping: self._take_ping,
@@ -237,10 +234,6 @@ class Conversation(ABC, Generic[Action]):
     def _take_pong(self, pong: wire.Pong, size: int, now: float) -> None:
         if not 0 < pong.number <= self._ping_number:
             raise ProtocolError("the other side answered a ping that was never sent", wire.UPDATE_HINT)
-        sent = self._pings.pop(pong.number, None)
-        if sent is not None:
-            sample = now - sent
-            self.rtt_s = sample if self.rtt_s == 0.0 else 0.75 * self.rtt_s + 0.25 * sample
 
     def _take_bye(self, bye: wire.Bye, size: int, now: float) -> None:
         self._actions.append(Finished())
@@ -257,8 +250,6 @@ class Conversation(ABC, Generic[Action]):
             return
         self._pinged = now
         self._ping_number += 1
-        self._pings[self._ping_number] = now
-        self._pings.pop(self._ping_number - _PINGS_KEPT, None)
         self._say(wire.Ping(self._ping_number))
 
 

@@ -3,9 +3,8 @@
 Every message with content costs credit (cost()), and every byte of it is consumed once: when its block is written or found
 damaged, its entry checked, its file final or failed.
 
-aiortc delivers messages without back-pressure, so this is what bounds the memory of both sides. The window is sized from
-what the receiver's disk took within a round trip (after Dynamic Right-Sizing, Fisk and Feng 2001), not from what arrived:
-a slow disk never gets a large window.
+Connections deliver messages without back-pressure, so this is what bounds the memory of both sides: what is held here
+and what the sender may still send are never more than the window together.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from p2pcopy.errors import ProtocolError
 # What is kept of an entry or a record beside its bytes: without it a peer could fill the memory with tiny ones.
 ITEM_COST: Final = 256
 
-_EPOCH_MIN_S: Final = 0.05
 _HINT: Final = "Use the same version of p2pcopy on both sides."
 
 
@@ -51,15 +49,13 @@ class SendCredit:
 
 
 class ReceiveWindow:
-    """The receiver's side: counts what came and what was consumed, and says when to announce a new limit."""
+    """The receiver's side: counts what came and what was consumed, and says when to announce a new limit. window: bytes."""
 
-    def __init__(self, first_window: int, max_window: int) -> None:
-        self.window = first_window
-        self.limit = first_window
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.limit = window
         self.received = 0
         self.consumed = 0
-        self._max_window = max_window
-        self._epoch: tuple[float, int] | None = None
 
     @property
     def held(self) -> int:
@@ -74,28 +70,16 @@ class ReceiveWindow:
                 f"the other side sent {self.received - self.limit} bytes more than it had credit for", _HINT
             )
 
-    def consume(self, size: int, now: float, rtt_s: float) -> None:
-        """size bytes are on the disk or otherwise done with. rtt_s: the round-trip time of the path."""
+    def consume(self, size: int) -> None:
+        """size bytes are on the disk or otherwise done with."""
         if size > self.held:
             raise ValueError(f"{size} bytes consumed, {self.held} held")
         self.consumed += size
-        if self._epoch is None:
-            self._epoch = (now, self.consumed)
-            return
-        start, consumed = self._epoch
-        epoch_s = max(rtt_s, _EPOCH_MIN_S)
-        if now - start >= epoch_s:
-            self._epoch = (now, self.consumed)
-            self._resize((self.consumed - consumed) * epoch_s / (now - start))
-
-    def _resize(self, per_epoch: float) -> None:
-        if per_epoch > self.window / 2:
-            self.window = min(self._max_window, int(per_epoch * 2))
 
     def announce(self, *, always: bool = False) -> int | None:
-        """The limit to tell the peer now, or None while the last one is still good for three quarters of the window."""
+        """The limit to tell the peer now, or None while the last one is still good for seven eighths of the window."""
         limit = self.consumed + self.window
-        due = limit - self.limit >= self.window // 4
+        due = limit - self.limit >= self.window // 8
         if limit > self.limit and (due or always):
             self.limit = limit
             return limit

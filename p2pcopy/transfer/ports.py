@@ -57,8 +57,11 @@ class Store(Protocol):
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         """After the policy is known: the outcome of an entry that will not be stored, so that its data need not be sent."""
 
-    def write(self, index: int, entry: Entry, offset: int, data: bytes | memoryview) -> Outcome | None:
-        """Store a block; blocks come in any order. An Outcome when the file has failed now: what comes for it later is ignored."""
+    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
+        """Store a block; blocks come in any order. parts: what it consists of, in order.
+
+        An Outcome when the file has failed now: what comes for it later is ignored.
+        """
 
     def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]:
         """All size bytes were written (an empty file got no write()). Queues the commit. The outcomes of commits that happened now;

@@ -1,10 +1,10 @@
-"""Receiving: names are checked and blocks are verified and stored in a thread, in order, one batch after another."""
+"""Receiving: names are checked and blocks are verified and stored in a thread, in order, beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from p2pcopy import events
@@ -28,9 +28,10 @@ from p2pcopy.transfer.receiver import (
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary, shown
 from p2pcopy.transfer.wire import Kind
-from p2pcopy.transfer.worker import Worker
+from p2pcopy.transfer.worker import Conveyor
 
-_IDLE_S: Final = 0.2
+# Files that are whole wait so long for company before they are made final.
+_REST_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,7 @@ class _Begin:
     clashing: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Flush:
-    """Nothing more came for a while: make final what waits for company."""
-
-
-_Job = Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore | _Begin | _Flush
+_Job = Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore | _Begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +119,8 @@ class ReceiveSession(Session):
         settled: Settled = at_once,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
-        self.machine = Receiver(limits, software, self.now())
+        window = min(limits.max_window, channel.window)
+        self.machine = Receiver(replace(limits, max_window=window), software, self.now())
         self.left_out = 0
         self.confirmed = True
         self._gate = gate
@@ -132,9 +129,8 @@ class ReceiveSession(Session):
         self._consent = consent
         self._ask = ask
         self._destination = destination
-        self._disk = Worker("store")
-        self._jobs: list[_Job] = []
-        self._more = asyncio.Event()
+        self._disk: Conveyor[_Job, _Done] = Conveyor("store", self._work, store.flush, _REST_S)
+        self._released = 0
         self._summary = Summary(destination)
         self._clashes: list[tuple[int, Clash]] = []
         self._begun = 0
@@ -151,11 +147,10 @@ class ReceiveSession(Session):
         finally:
             self._store.interrupt()
             # What is under way in the thread must end before the store is closed.
-            await self._disk.run(lambda: None)
-            self._disk.close()
+            await self._disk.close()
 
     def work(self) -> list[Coroutine[None, None, None]]:
-        return [self._store_jobs(), self._decide()]
+        return [self._take_stored(), self._decide()]
 
     def perform(self) -> None:
         while actions := self.machine.actions():
@@ -168,7 +163,10 @@ class ReceiveSession(Session):
                     case Ended():
                         self.end(self._excuse(action.error))
                     case _:
-                        self._add(action)
+                        self._disk.put(action)
+        if (released := self.machine.released) != self._released:
+            self.channel.consumed(released - self._released)
+            self._released = released
 
     def connection_ended(self) -> None:
         if self.machine.state is State.PARTING:
@@ -189,53 +187,36 @@ class ReceiveSession(Session):
         self.tell(events.Warned("everything is saved, but the connection ended before the other side confirmed it"))
         self.end(None)
 
-    def _add(self, job: _Job) -> None:
-        self._jobs.append(job)
-        self._more.set()
-
-    async def _store_jobs(self) -> None:
+    async def _take_stored(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(_IDLE_S):
-                    await self._more.wait()
-            except TimeoutError:
-                self._jobs.append(_Flush())
-            jobs, self._jobs = self._jobs, []
-            self._more.clear()
-            await self.settled()
-            for done in await self._disk.run(self._work, jobs):
-                self._take(done)
+            results = await self._disk.results()
+            now = self.now()
+            for done in results:
+                self._take(done, now)
             self.perform()
-            if isinstance(jobs[0], _Flush):
-                await self._more.wait()
+            await self.settled()
 
     # In the thread.
 
-    def _work(self, jobs: Sequence[_Job]) -> list[_Done]:
-        done: list[_Done] = []
-        for job in jobs:
-            match job:
-                case Listed():
-                    done.append(self._check(job))
-                case StoreBlock():
-                    done.append(self._store_block(job))
-                case Commit():
-                    done += self._store.whole(job.entry, self._log[job.entry][0], job.size)
-                case Abandon():
-                    self._store.abandon(job.entry)
-                    done.append(job)
-                case _Begin():
-                    done.append(self._begin(job))
-                case _Flush():
-                    done += self._store.flush()
-                case FinishStore():
-                    done += self._store.finish()
-                    done.append(job)
-                case ManifestComplete():
-                    done.append(job)
-                case _:
-                    assert_never(job)
-        return done
+    def _work(self, job: _Job) -> Sequence[_Done]:
+        match job:
+            case StoreBlock():
+                return (self._store_block(job),)
+            case Commit():
+                return self._store.whole(job.entry, self._log[job.entry][0], job.size)
+            case Listed():
+                return (self._check(job),)
+            case Abandon():
+                self._store.abandon(job.entry)
+                return (job,)
+            case _Begin():
+                return (self._begin(job),)
+            case FinishStore():
+                return (*self._store.finish(), job)
+            case ManifestComplete():
+                return (job,)
+            case _:
+                assert_never(job)
 
     def _check(self, listed: Listed) -> _Checked:
         clashes: list[tuple[int, Clash]] = []
@@ -250,10 +231,10 @@ class ReceiveSession(Session):
 
     def _store_block(self, job: StoreBlock) -> _Done:
         entry = self._log[job.block.entry][0]
-        data = unpack_block(job.block)
-        if data is None:
+        parts = unpack_block(job.block)
+        if parts is None:
             return _Damaged(job)
-        failed = self._store.write(job.block.entry, entry, job.offset, memoryview(data))
+        failed = self._store.write(job.block.entry, entry, job.offset, *parts)
         return _Stored(job, entry.path, failed)
 
     def _begin(self, job: _Begin) -> _Begun:
@@ -275,9 +256,16 @@ class ReceiveSession(Session):
 
     # Back in the loop.
 
-    def _take(self, done: _Done) -> None:
-        now = self.now()
+    def _take(self, done: _Done, now: float) -> None:
         match done:
+            case _Stored():
+                self._current = done.path
+                if done.failed is not None:
+                    self._take_outcome(done.failed, now)
+                self.machine.stored(done.job.block, now)
+                self._check_size(self.machine.bytes_stored)
+            case Outcome():
+                self._take_outcome(done, now)
             case _Checked():
                 self._summary.add(done.listed.entries, {index for index, _ in done.clashes})
                 self._clashes += done.clashes
@@ -288,16 +276,8 @@ class ReceiveSession(Session):
                     self._accept(self._consent.existing)
             case _Begun():
                 self._take_begun(done, now)
-            case _Stored():
-                self._current = done.path
-                if done.failed is not None:
-                    self._take_outcome(done.failed, now)
-                self.machine.stored(done.job.block, now)
-                self._check_size(self.machine.bytes_stored)
             case _Damaged():
                 self.machine.damaged(done.job.block, now)
-            case Outcome():
-                self._take_outcome(done, now)
             case Abandon():
                 self.tell(events.File(self._log[done.entry][0].path, events.FileStatus.FAILED, done.reason))
             case ManifestComplete():
@@ -365,7 +345,7 @@ class ReceiveSession(Session):
             )
         clashing = tuple(index for index, _ in self._clashes)
         self._clashes.clear()
-        self._add(_Begin(self._begun, self._summary.entries, policy, clashing))
+        self._disk.put(_Begin(self._begun, self._summary.entries, policy, clashing))
         self._begun = self._summary.entries
 
     def _take_begun(self, begun: _Begun, now: float) -> None:

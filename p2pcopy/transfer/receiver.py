@@ -94,18 +94,20 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
     """Feed it messages and what became of actions().
 
     It moves from ENDED to PARTING with store_finished(). Whatever is in work here holds credit until it is done with.
+    released: bytes of data messages that are done with.
     """
 
     role: ClassVar[Role] = Role.RECEIVER
     table: ClassVar[Table] = _TABLE
 
     def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
-        super().__init__(limits, software, now, credit=limits.first_window)
+        super().__init__(limits, software, now, credit=limits.max_window)
         self.accepted_bytes = 0
         self.bytes_stored = 0
         self.files_damaged = 0
         self.parted: float | None = None
-        self._window = ReceiveWindow(limits.first_window, limits.max_window)
+        self.released = 0
+        self._window = ReceiveWindow(limits.max_window)
         self._offer = Offer(limits.max_entries)
         self._files = OpenFiles(limits)
         self._totals = TotalDigest()
@@ -156,13 +158,13 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._actions.append(Listed(first, entries, price))
 
     def _take_manifest_end(self, message: wire.ManifestEnd, size: int, now: float) -> None:
-        self._take_and_consume(size, now)
+        self._take_and_consume(size)
         if message.entries != len(self._ledger):
             raise ProtocolError("the other side's manifest is not complete", wire.UPDATE_HINT)
         self._actions.append(ManifestComplete(message.entries, message.left_out))
 
     def _take_totals(self, end: wire.End, size: int, now: float) -> None:
-        self._take_and_consume(size, now)
+        self._take_and_consume(size)
         ledger = self._ledger
         if not ledger.consented or ledger.accepted != len(ledger):
             raise ProtocolError("the other side ends before its manifest was accepted", wire.UPDATE_HINT)
@@ -171,9 +173,9 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._end, self._last_data = end, now
         self._advance()
 
-    def _take_and_consume(self, size: int, now: float) -> None:
+    def _take_and_consume(self, size: int) -> None:
         self._window.take(size)
-        self._consume(size, now)
+        self._window.consume(size)
 
     def _take_record(self, record: Record, now: float) -> None:
         entry = record.entry
@@ -189,7 +191,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
                 self._take_fault(record, failed, now)
             case _ if failed:
                 # Data messages may overtake each other, and a file that failed here takes a while to be known there.
-                self._consume(record.cost, now)
+                self._release(record.size, 1)
             case _:
                 self._take_piece(record)
 
@@ -205,7 +207,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._ledger.end(end.entry)
         self._totals.add(end.entry, end.file_size, end.digest)
         if failed:
-            self._consume(end.cost, now)
+            self._release(end.size, 1)
             return
         # Its credit is held until the file is final: a flood of empty files waits for the store like everything else.
         self._files.take_end(end, self._offer.size(end.entry), self._offer.block_size)
@@ -215,7 +217,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         if self._ledger.faulted(fault.entry):
             raise ProtocolError("the other side gave up a file twice", wire.UPDATE_HINT)
         self._ledger.fault(fault.entry)
-        self._consume(fault.cost, now)
+        self._release(fault.size, 1)
         if not failed:
             self._settle(fault.entry, Phase.FAILED, now)
             self._actions.append(Abandon(fault.entry, _FAULT_TEXT[fault.reason]))
@@ -232,7 +234,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
 
     def listed(self, cost: int, now: float) -> None:
         """The entries of a Listed action are checked and kept."""
-        self._consume(cost, now)
+        self._window.consume(cost)
         self._announce(now)
 
     def accept(self, upto: int, skips: Sequence[tuple[int, int]], now: float) -> None:
@@ -253,7 +255,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
     def stored(self, block: WholeBlock, now: float) -> None:
         """A block is verified and written."""
         self._in_store -= 1
-        self._consume(block.cost, now)
+        self._release(block.size, len(block.parts))
         if self.state is State.OVER or block.entry not in self._files:
             return
         try:
@@ -268,7 +270,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
     def damaged(self, block: WholeBlock, now: float) -> None:
         """A block's digest did not fit its content."""
         self._in_store -= 1
-        self._consume(block.cost, now)
+        self._release(block.size, len(block.parts))
         if self.state is State.OVER or block.entry not in self._files:
             return
         try:
@@ -330,8 +332,10 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
 
     # Inside.
 
-    def _consume(self, size: int, now: float) -> None:
-        self._window.consume(size, now, self.rtt_s)
+    def _release(self, size: int, records: int) -> None:
+        """Records of this size in all are done with."""
+        self._window.consume(cost(size, records))
+        self.released += size
 
     def _complete(self, entry: int, now: float) -> None:
         file = self._files.take_whole(entry)
@@ -355,7 +359,9 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         ledger = self._ledger
         if ledger.is_file(entry):
             self._in_store -= ledger.phase(entry) == Phase.STORED
-            self._consume(self._files.drop(entry) + (FileEnd.cost if ledger.ended(entry) else 0), now)
+            self._release(*self._files.drop(entry))
+            if ledger.ended(entry):
+                self._release(FileEnd.size, 1)
         ledger.settle(entry, phase)
 
     def _advance(self) -> None:

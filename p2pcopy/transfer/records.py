@@ -12,7 +12,6 @@ from typing import Final
 from msgspec import Struct
 
 from p2pcopy.errors import ProtocolError
-from p2pcopy.transfer.flow import cost
 from p2pcopy.transfer.wire import DIGEST_SIZE, UPDATE_HINT, FaultReason
 
 PIECE_HEADER: Final = struct.Struct("!BBIIIIII")
@@ -46,11 +45,6 @@ class Piece(Struct, frozen=True, gc=False):
     body: bytes | memoryview
     size: int
 
-    @property
-    def cost(self) -> int:
-        """Bytes of credit."""
-        return cost(self.size, 1)
-
 
 class FileEnd(Struct, frozen=True, gc=False):
     """All blocks of a file have been sent. digest: BLAKE3 over the digests of its blocks in order. file_size: bytes."""
@@ -61,7 +55,6 @@ class FileEnd(Struct, frozen=True, gc=False):
     digest: bytes
 
     size = END_RECORD.size
-    cost = cost(END_RECORD.size, 1)
 
 
 class FileFault(Struct, frozen=True, gc=False):
@@ -71,7 +64,6 @@ class FileFault(Struct, frozen=True, gc=False):
     reason: FaultReason
 
     size = FAULT_RECORD.size
-    cost = cost(FAULT_RECORD.size, 1)
 
 
 Record = Piece | FileEnd | FileFault

@@ -11,8 +11,10 @@ from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
-from p2pcopy.transfer.items import Block, End, Fault, Found, Item, Left
+from p2pcopy.transfer.items import Fault, Found, Left
+from p2pcopy.transfer.pace import Pace
 from p2pcopy.transfer.ports import Log, Reader
+from p2pcopy.transfer.reading import Batch, BatchReader
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary
@@ -20,9 +22,7 @@ from p2pcopy.transfer.wire import FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
 
 _WALK_BATCH: Final = 256
-_READ_BYTES: Final = 2 * MIB
-_READ_ITEMS: Final = 512
-_BACKLOG: Final = 1 * MIB
+_MANIFEST_BACKLOG: Final = 1 * MIB
 
 _FAULT_TEXT: Final = {
     FaultReason.VANISHED: "it vanished",
@@ -50,17 +50,20 @@ class SendSession(Session):
         settled: Settled = at_once,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
-        self.machine = Sender(limits, software, self.now(), channel.message_size)
+        self.machine = Sender(limits, software, self.now())
         self.left_out = 0
         self._found = found
         self._log = log
         self._reader = reader
+        message_size = min(channel.message_size, limits.max_data_message)
+        self._batches = BatchReader(reader, log, block_size=limits.block_size, message_size=message_size)
+        self._pace = Pace()
         self._walker = Worker("walk")
         self._disk = Worker("read")
         self._listed = False
         self._moved = asyncio.Event()
         self._wake_read = asyncio.Event()
-        self._rereads: list[Reread] = []
+        self._again: list[tuple[int, int]] = []
         self._summary = Summary()
         self._skipped_files = 0
         self._skipped_bytes = 0
@@ -92,7 +95,7 @@ class SendSession(Session):
                         self._tell_skipped(action.skips)
                         self._wake_read.set()
                     case Reread():
-                        self._rereads.append(action)
+                        self._again.append((action.entry, action.block))
                         self._wake_read.set()
                     case Reported():
                         self._tell_reported(action)
@@ -126,7 +129,7 @@ class SendSession(Session):
             self._summary.add(found)
             self.machine.entries(found)
             self.perform()
-            await self.channel.drain(_BACKLOG)
+            await self.channel.drain(_MANIFEST_BACKLOG)
             await self.settled()
         self.machine.manifest_complete(self.left_out)
         self._listed = True
@@ -144,21 +147,26 @@ class SendSession(Session):
     async def _read(self) -> None:
         """Blocks into messages, as fast as credit and the network take them; one batch is read while another goes out."""
         ahead = asyncio.create_task(self._read_batch())
+        began = self._loop.time()
         try:
             while True:
-                items, last = await ahead
-                if items:
-                    ahead = asyncio.create_task(self._read_batch())
-                    self._take(items)
-                    await self.channel.drain(_BACKLOG)
-                    await self.settled()
-                    await self._until(lambda: self.machine.room > 0)
-                else:
+                batch, last = await ahead
+                if batch.is_empty:
                     if last and self.machine.all_accepted:
                         self.machine.all_read()
                         self.perform()
                     await self._wake_read.wait()
                     ahead = asyncio.create_task(self._read_batch())
+                    began = self._loop.time()
+                    continue
+                ahead = asyncio.create_task(self._read_batch())
+                self._take(batch)
+                await self.channel.drain(self._pace.size)
+                await self.settled()
+                await self._until(lambda: self.machine.room > 0)
+                ended = self._loop.time()
+                self._pace.took(batch.size, ended - began)
+                began = ended
         finally:
             ahead.cancel()
 
@@ -167,38 +175,22 @@ class SendSession(Session):
             self._moved.clear()
             await self._moved.wait()
 
-    async def _read_batch(self) -> tuple[list[Item], bool]:
+    async def _read_batch(self) -> tuple[Batch, bool]:
         """The next items, and whether everything had been accepted when they were asked for: then none means the end."""
         self._wake_read.clear()
         last = self.machine.all_accepted
-        rereads, self._rereads = self._rereads, []
-        return await self._disk.run(self._next_items, rereads), last
+        again, self._again = self._again, []
+        return await self._disk.run(self._batches.next, again, self._pace.size), last
 
-    def _next_items(self, rereads: Sequence[Reread]) -> list[Item]:
-        items: list[Item] = [self._reader.reread(reread.entry, reread.block) for reread in rereads]
-        size = 0
-        while size < _READ_BYTES and len(items) < _READ_ITEMS:
-            item = self._reader.next()
-            if item is None:
-                break
-            items.append(item)
-            if isinstance(item, Block):
-                size += len(item.body)
-                if item.raw_size == self.limits.block_size and self._log[item.entry][0].size is None:
-                    break  # who writes the stream may take a long time to fill the next block
-        if items:
-            self._current = self._log[items[-1].entry][0].path
-        return items
-
-    def _take(self, items: Sequence[Item]) -> None:
-        for item in items:
-            match item:
-                case Block():
-                    self.machine.block(item.entry, item.number, item.raw_size, item.body, item.digest, item.compressed)
-                case End():
-                    self.machine.file_end(item.entry, item.size, item.blocks, item.digest)
-                case Fault():
-                    self._fault(item)
+    def _take(self, batch: Batch) -> None:
+        self._current = batch.path
+        self.machine.data(batch.messages)
+        for entry, number in batch.again:
+            self.machine.sent_again(entry, number)
+        for end in batch.ends:
+            self.machine.file_end(end.entry, end.size, end.digest)
+        for fault in batch.faults:
+            self._fault(fault)
         self.machine.flush()
         self.perform()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -22,6 +22,7 @@ from p2pcopy.transfer.conversation import (
 )
 from p2pcopy.transfer.ledger import Phase
 from p2pcopy.transfer.outbox import Outbox
+from p2pcopy.transfer.packing import Packed, Packer
 from p2pcopy.transfer.totals import TotalDigest
 from p2pcopy.transfer.wire import Entry, FaultReason, Role
 
@@ -39,7 +40,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A block arrived damaged: give it to block() once more, or call fault(). There is one at a time."""
+    """A block arrived damaged: read it once more, and call sent_again() or fault(). There is one at a time."""
 
     entry: int
     block: int
@@ -68,19 +69,21 @@ _TABLE: Final[Table] = {
 
 
 class Sender(Conversation[SendData | Accepted | Reread | Reported]):
-    """Feed it entries while manifest_room, and blocks while room, says so.
+    """Feed it entries while manifest_room, and messages while room, says so.
 
+    Blocks and end records are packed by whoever reads, with a Packer; file_end() tells of the ends among them.
     It moves from OPEN to LISTED with manifest_complete(), and to ENDED with all_read().
     """
 
     role: ClassVar[Role] = Role.SENDER
     table: ClassVar[Table] = _TABLE
 
-    def __init__(self, limits: TransferLimits, software: str, now: float, message_size: int) -> None:
+    def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
         super().__init__(limits, software, now, credit=0)
         self.bytes_stored = 0
         self.files_damaged = 0
-        self._outbox = Outbox(min(message_size, limits.max_data_message))
+        self._outbox = Outbox()
+        self._faults = Packer(limits.max_data_message)
         self._totals = TotalDigest()
         self._failed_there = 0
         self._asked: deque[tuple[int, int]] = deque()
@@ -105,7 +108,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
 
     def _take_hello(self, hello: wire.Hello, size: int, now: float) -> None:
         self._greet(hello)
-        if hello.credit < min(wire.LEAST_CREDIT, self.limits.first_window):
+        if hello.credit < min(wire.LEAST_CREDIT, self.limits.max_window):
             raise ProtocolError(f"the other side takes only {hello.credit} bytes at a time", wire.UPDATE_HINT)
         self._outbox.credit.grant(hello.credit)
         self._pump()
@@ -186,23 +189,23 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self.state = State.LISTED
         self._pump()
 
-    def block(self, entry: int, number: int, raw_size: int, body: bytes, digest: bytes, compressed: bool) -> None:
-        """A block that was read. body: as it goes on the wire."""
-        if self.state is State.OVER:
-            return
-        if self._rereading == (entry, number):
-            self._rereading = None
-        if self._ledger.phase(entry) == Phase.ACCEPTED:
-            self._outbox.block(entry, number, raw_size, body, digest, compressed)
-        self._pump()
+    def data(self, messages: Iterable[Packed]) -> None:
+        """Data messages with blocks that were read, and with the ends of files."""
+        if self.state is not State.OVER:
+            self._outbox.data(messages)
+            self._pump()
 
-    def file_end(self, entry: int, size: int, blocks: int, digest: bytes) -> None:
-        """All blocks of a file have been given to block()."""
-        if self.state is State.OVER or self._ledger.faulted(entry):
-            return
-        self._ledger.end(entry)
-        self._totals.add(entry, size, digest)
-        self._outbox.record(records.encode_end(entry, blocks, size, digest))
+    def sent_again(self, entry: int, block: int) -> None:
+        """The block of a Reread action is packed."""
+        if self._rereading == (entry, block):
+            self._rereading = None
+            self._pump()
+
+    def file_end(self, entry: int, size: int, digest: bytes) -> None:
+        """The end record of a file is packed, behind all its blocks."""
+        if self.state is not State.OVER:
+            self._ledger.end(entry)
+            self._totals.add(entry, size, digest)
 
     def fault(self, entry: int, reason: FaultReason) -> bool:
         """A file that cannot be sent, or not to its end, or not once more. False when its failure was known before."""
@@ -215,7 +218,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         news = self._ledger.phase(entry) == Phase.ACCEPTED
         if news or not self._ledger.ended(entry):
             self._ledger.fault(entry)
-            self._outbox.record(records.encode_fault(entry, reason))
+            self._faults.record(records.encode_fault(entry, reason))
         if news:
             self._ledger.settle(entry, Phase.FAILED)
             self._forget_asked({entry})
@@ -223,16 +226,15 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         return news
 
     def flush(self) -> None:
-        """Send what is gathered for a message that is not full yet."""
-        if self.state is not State.OVER:
-            self._outbox.close_message()
-            self._pump()
+        """Send what fault() has gathered."""
+        self._faults.close()
+        self.data(self._faults.take())
 
     def all_read(self) -> None:
         """Every accepted file was given to file_end() or fault(); only when all_accepted."""
         if not self.all_accepted or self._totals.files + self.faults != self._ledger.files_accepted:
             raise ValueError("entries are left")
-        self._outbox.close_message()
+        self.flush()
         end = wire.End(self._totals.files, self._totals.bytes, self.faults, self._totals.hex())
         self._outbox.control(wire.encode(end))
         self.state = State.ENDED

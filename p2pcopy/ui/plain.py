@@ -1,7 +1,7 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
-Each line begins with its kind: code, waiting, connecting, connected, verification, stalled, back, path, manifest, entry, note,
-warning, progress, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
+Each line begins with its kind: code, waiting, connecting, connected, data path, verification, stalled, back, path, manifest,
+entry, note, warning, progress, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
 """
 
 from __future__ import annotations
@@ -82,6 +82,9 @@ class Plain(Closing):
             case events.Connected():
                 self._path = wording.path_kind(event.path)
                 self._say("connected", wording.path_line(event.path, _BETWEEN))
+            case events.DataPath():
+                if self._verbose:
+                    self._say("data path", wording.data_path(event))
             case events.Verification():
                 self._say("verification", wording.comparing(event))
             case events.Stalled():

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from p2pcopy.files.names import display
-from p2pcopy.net.findings import Check, Diagnosis, FamilyFinding, OwnAddress, ServerFinding, Software, Udp
+from p2pcopy.net.findings import (
+    Abilities,
+    Ability,
+    Check,
+    Diagnosis,
+    FamilyFinding,
+    OwnAddress,
+    ServerFinding,
+    Software,
+    Udp,
+)
 from p2pcopy.net.natkind import Kind, Nat
 from p2pcopy.ui.jsonlines import to_json
 
@@ -43,6 +53,7 @@ def as_text(diagnosis: Diagnosis, *, verbose: bool = False) -> str:
         ["Addresses", *_table(addresses or [("none",)])],
         ["Servers", *_table(servers or [("none was asked",)])],
         ["Network", *_table(families)],
+        ["Data path", *_table(_data_path(diagnosis.data_path))],
         ["Software", *_table(_software(diagnosis.software))],
         [display(diagnosis.verdict.meaning), *(f"- {display(each)}" for each in diagnosis.verdict.advice)],
     ]
@@ -101,6 +112,19 @@ def _family(name: str, finding: FamilyFinding) -> Iterator[_Row]:
 
 def _kind(nat: Nat) -> str:
     return _KINDS.get(nat.kind, f"{nat.kind} NAT")
+
+
+def _data_path(abilities: Abilities) -> Iterator[_Row]:
+    reasons = "; ".join(abilities.reasons)
+    yield "association", "fast" if abilities.fast else f"stock: {reasons}; aiortc by itself moves data more slowly"
+    yield "GSO", _ability(abilities.gso)
+    yield "GRO", _ability(abilities.gro)
+    yield "batch reads", _ability(abilities.batch)
+    yield "path-MTU discovery", _ability(abilities.path_mtu)
+
+
+def _ability(ability: Ability) -> str:
+    return "works" if ability.works else f"no: {ability.reason}; {ability.meaning}"
 
 
 def _software(software: Software) -> Iterator[_Row]:

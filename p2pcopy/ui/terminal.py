@@ -96,6 +96,8 @@ class Terminal(Closing):
                 self._draw()
             case events.Connected():
                 self._connected(event)
+            case events.DataPath():
+                self._data_path(event)
             case events.Verification():
                 self._verification(event)
             case events.Stalled():
@@ -215,6 +217,11 @@ class Terminal(Closing):
         )
         self._view = lambda _: [[(waiting, "")]]
         self._draw()
+
+    def _data_path(self, event: events.DataPath) -> None:
+        if self._look.verbose:
+            self._say([("Data path: ", "dim"), (wording.data_path(event), "")])
+            self._draw()
 
     def _verification(self, event: events.Verification) -> None:
         """The one who is asked sees the number in the question."""

@@ -82,6 +82,19 @@ def path_line(path: events.Path, between: str) -> str:
     return f"{kind} {display(path.local)} {between} {display(path.remote)}{time}"
 
 
+def data_path(told: events.DataPath) -> str:
+    """ "fast (GSO, GRO, packets of 1472 bytes)", "stock, because it is switched off"."""
+    if not told.fast:
+        return f"stock, because {sentence(told.reason)}" if told.reason else "stock"
+    parts = [name for name, works in (("GSO", told.gso), ("GRO", told.gro)) if works]
+    if told.packet_bytes is not None:
+        parts.append(f"packets of {told.packet_bytes} bytes")
+    if told.peer_fast is False:
+        parts.append("stock at the other side")
+    details = f" ({', '.join(parts)})" if parts else ""
+    return f"fast{details}{'; ' if told.reason else ''}{sentence(told.reason)}"
+
+
 def path_changed(path: events.Path, before: str, between: str) -> str:
     """ "direct, through NAT 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
     was = f" (was {before})" if before and before != path_kind(path) else ""

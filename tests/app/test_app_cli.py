@@ -29,7 +29,7 @@ from p2pcopy.config import (
 from p2pcopy.errors import ExitCode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-ENVIRONMENT = ("STUN", "TURN", "TURN_USER", "TURN_PASSWORD", "TURN_SECRET", "CONFIG")
+ENVIRONMENT = ("STUN", "FAST_PATH", "GSO", "GRO", "TURN", "TURN_USER", "TURN_PASSWORD", "TURN_SECRET", "CONFIG")
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +146,26 @@ def test_switches_of_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     net = receiving(monkeypatch, *flags).net
     assert (net.share_relay, net.two_way, net.confirm) == (False, False, False)
     assert (net.family, net.interfaces) == (Family.IPV6, ("eth0",))
+
+
+def test_the_fast_data_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def switches(*flags: str) -> tuple[bool, bool, bool]:
+        net = receiving(monkeypatch, *flags).net
+        return net.fast_path, net.gso, net.gro
+
+    assert switches() == (True, True, True)
+    assert switches("--no-fast-path") == (False, True, True)
+    (tmp_path / "config.toml").write_text("fast_path = false\ngso = false\ngro = true")
+    assert switches() == (False, False, True)
+    monkeypatch.setenv("P2PCOPY_FAST_PATH", "on")
+    monkeypatch.setenv("P2PCOPY_GSO", "")
+    monkeypatch.setenv("P2PCOPY_GRO", "0")
+    assert switches() == (True, False, False)
+    assert switches("--no-fast-path") == (False, False, False)
+    assert sending(monkeypatch, "a", "--fast-path").net.fast_path
+    monkeypatch.setenv("P2PCOPY_GRO", "maybe")
+    assert "P2PCOPY_GRO cannot be used: 'maybe'" in refused("send", "a")
+    assert "P2PCOPY_GRO" in refused("doctor")
 
 
 def test_a_password_or_a_secret_from_where_it_is_given_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -358,10 +378,11 @@ def test_closed_streams_are_occupied() -> None:
 
 LENT = "those with a secret"
 DEFAULTS = {
-    "send": ["stdin", "auto", "1h", "no", "no", "-", "-", "where they fit", "10m", "auto", LENT],
+    "send": ["stdin", "auto", "1h", "no", "no", "-", "-", "where they fit", "yes", "10m", "auto", LENT],
     "receive": [
         ".",
         "ask on a terminal, else refuse",
+        "yes",
         "10m",
         "auto",
         LENT,
@@ -372,7 +393,7 @@ DEFAULTS = {
         "-",
         "where they fit",
     ],
-    "doctor": [],
+    "doctor": ["yes"],
 }
 PANELS = {
     "send": ["Arguments", "Options", "Codes", "Network", "Relay", "Output"],
@@ -383,7 +404,7 @@ PANELS = {
 
 def test_the_page_has_every_setting() -> None:
     """In each row of the table: the flags, the variable, the key."""
-    rows = re.findall(r"^\| (`--[^|]*)\|([^|]*)\| `(\w+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (`--[^|]*|)\|([^|]*)\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert [key for *_, key in rows] == list(configfile.KEYS)
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     flags = {

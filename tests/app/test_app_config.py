@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcopy.config import DEFAULT_STUN, IceServer, NetSettings, layered, parse_duration, parse_size
+from p2pcopy.config import DEFAULT_STUN, IceServer, NetSettings, layered, parse_duration, parse_size, parse_switch
 from p2pcopy.errors import UsageError
 
 
@@ -65,9 +65,34 @@ def test_what_is_no_size(text: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "is_on"),
+    [
+        ("on", True),
+        ("Yes", True),
+        (" true ", True),
+        ("1", True),
+        ("off", False),
+        ("NO", False),
+        ("false", False),
+        ("0", False),
+    ],
+)
+def test_switches(text: str, is_on: bool) -> None:
+    assert parse_switch(text) is is_on
+
+
+@pytest.mark.parametrize("text", ["", "2", "maybe", "onoff", "o n", "\u0661"])
+def test_what_is_no_switch(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_switch(text)
+    assert repr(text) in caught.value.message
+    assert caught.value.hint
+
+
 @given(st.text())
 def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
-    for parse in (parse_duration, parse_size):
+    for parse in (parse_duration, parse_size, parse_switch):
         with suppress(UsageError):
             assert parse(text) >= 0
 

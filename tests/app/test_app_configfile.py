@@ -34,6 +34,9 @@ def test_every_key(file: Path) -> None:
         confirm = true
         wait = "15m"
         stall_limit = "1h"
+        fast_path = false
+        gso = true
+        gro = false
         compress = "always"
         existing = "skip"
         output = "~/Downloads"
@@ -54,6 +57,7 @@ def test_every_key(file: Path) -> None:
         ("stun = [1]", "has to be text", "quotes"),
         ("interface = 1", "has to be text", "quotes"),
         ("confirm = 'yes'", "'confirm' in", "without quotes"),
+        ("gso = 'off'", "has to be true or false", "without quotes"),
         ("share_relay = 1", "has to be true or false", "without quotes"),
         ("wait = true", "has to be text", "quotes"),
         ("family = 'ipv5'", "'ipv5' in", "any, ipv4, ipv6"),

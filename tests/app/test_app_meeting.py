@@ -38,6 +38,8 @@ PATH = events.Path(events.PathKind.LOCAL, "192.0.2.1:4242", "192.0.2.2:5151", "h
 QUICK = NetSettings(stun=(), wait_s=5.0)
 PIN = bytes(range(code.PIN_SIZE))
 NUMBER = "1234 5678 9012"
+DATA_PATH = events.DataPath(fast=True, packet_bytes=1472)
+STOCK = events.DataPath(fast=False, reason="it is switched off")
 Confirm = Callable[[str], Awaitable[None]]
 
 
@@ -70,6 +72,7 @@ class Connection:
         self.remote: list[Candidate] = []
         self.on_candidates: Callable[[tuple[Candidate, ...]], None] = lambda ours: None
         self.on_path: Callable[[events.Event], None] = lambda news: None
+        self.on_data_path: Callable[[events.DataPath], None] = lambda news: None
         self.settled = self.closed = self.gathered = False
         self._up = asyncio.Event()
         self.made.append(self)
@@ -102,6 +105,7 @@ class Connection:
         if self.connecting_fails is not None:
             raise self.connecting_fails
         await self._up.wait()
+        self.on_data_path(DATA_PATH)
         return "channel"
 
     async def settle(self, ask: Confirm | None, on_confirming: Callable[[str], None]) -> None:
@@ -209,15 +213,26 @@ def parsed(shown: events.Code) -> Offer:
 
 
 async def offer(record: Record, desk: Desk, settings: NetSettings = QUICK) -> None:
-    async with meeting.offer(Starter.SENDER, settings, desk):
+    async with meeting.offer(Starter.SENDER, settings, desk) as (_, _, data_path):
         assert events.Connected(PATH) in record.told
         assert Connection.made[-1].settled
+        assert DATA_PATH not in record.told
+        data_path.release(record.tell)
+        await asyncio.sleep(0)
+        Connection.made[-1].on_data_path(STOCK)
+        assert record.told[-2:] == [DATA_PATH, STOCK]
 
 
 async def answer(text: str, record: Record, desk: Desk, settings: NetSettings = QUICK) -> None:
-    async with meeting.answer(exchange.code_source(text, exchange.Lines()), Starter.SENDER, settings, desk):
+    source = exchange.code_source(text, exchange.Lines())
+    async with meeting.answer(source, Starter.SENDER, settings, desk) as (_, _, data_path):
         assert events.Connected(PATH) in record.told
         assert Connection.made[-1].settled
+        assert DATA_PATH not in record.told
+        data_path.release(record.tell)
+        await asyncio.sleep(0)
+        Connection.made[-1].on_data_path(STOCK)
+        assert record.told[-2:] == [DATA_PATH, STOCK]
 
 
 # The offering side

@@ -511,9 +511,9 @@ class TestCompression:
         blocks = self.blocks(make({"a": bytes(SIZE) + noise(SIZE) + bytes(SIZE)}, compress=Compress.AUTO))
         assert [block.compressed for block in blocks] == [True, False, False]
 
-    def test_each_file_is_tried_for_itself(self, make: Callable[..., Reader]) -> None:
-        blocks = self.blocks(make({"a": noise(SIZE), "b": bytes(SIZE)}, compress=Compress.AUTO))
-        assert [block.compressed for block in blocks] == [False, True]
+    def test_each_kind_of_file_is_tried_for_itself(self, make: Callable[..., Reader]) -> None:
+        blocks = self.blocks(make({"a.x": noise(SIZE), "b.X": bytes(SIZE), "c.y": bytes(SIZE)}, compress=Compress.AUTO))
+        assert [block.compressed for block in blocks] == [False, False, True]
 
     def test_streams_too(self, make: Callable[..., Reader]) -> None:
         items = make({}, stdin=io.BytesIO(bytes(3 * SIZE)), compress=Compress.AUTO).scan().rest()

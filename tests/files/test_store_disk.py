@@ -206,14 +206,14 @@ class TestErrors:
     )
     def test_that_end_the_transfer(self, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         with opened(tmp_path) as store:
-            monkeypatch.setattr(os, "pwrite", failing(number))
+            monkeypatch.setattr(os, "pwritev", failing(number))
             with pytest.raises(LocalFileError) as caught:
                 store.write(0, file("f"), 0, b"abc")
         assert caught.value.hint
         assert caught.value.resumable
         assert os.listdir(tmp_path) == []
 
-    @pytest.mark.parametrize("call", ["pwrite", "fchmod", "utime"])
+    @pytest.mark.parametrize("call", ["pwritev", "fchmod", "utime"])
     def test_that_concern_one_file(self, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with opened(tmp_path) as store:
             with monkeypatch.context() as patch:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from p2pcopy.config import NetSettings, NetTimes
@@ -16,6 +16,7 @@ from p2pcopy.net.sctp import BoundedSctpTransport
 T = TypeVar("T")
 
 ALONE = NetSettings(stun=())
+STOCK = replace(ALONE, fast_path=False)
 TIMES = NetTimes()
 LIMIT_S = 60.0
 
@@ -99,8 +100,10 @@ async def introduce(
 
 
 @contextlib.asynccontextmanager
-async def meeting(settings: NetSettings = ALONE, times: NetTimes = TIMES) -> AsyncIterator[Meeting]:
-    offering, answering = await introduce(settings, times)
+async def meeting(
+    settings: NetSettings = ALONE, times: NetTimes = TIMES, answering_settings: NetSettings | None = None
+) -> AsyncIterator[Meeting]:
+    offering, answering = await introduce(settings, times, answering_settings)
     try:
         left, right = await asyncio.gather(offering.connect(), answering.connect())
         yield Meeting(offering, answering, left, right)

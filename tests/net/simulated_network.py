@@ -15,6 +15,7 @@ from p2pcopy.net.agent import Agent, Limits
 from p2pcopy.net.checks import Keys
 from p2pcopy.net.liveness import Gone, Silent
 from p2pcopy.net.news import News, Selected
+from p2pcopy.net.offload import EVERYTHING, Offload
 from p2pcopy.net.pairs import Address
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate
@@ -36,6 +37,16 @@ class End:
 
     address: Address
     relay: str = ""
+    overhead: int = 0
+    is_full: bool = False
+    burst: int = 1
+    offload: Offload = EVERYTHING
+
+    def send_burst(self, data: memoryview, segment: int, address: Address) -> None:
+        raise AssertionError("an agent sends no data")
+
+    def probe_mtu(self, on: bool) -> int:
+        return 0
 
     def send(self, data: bytes, address: Address) -> None:
         raise AssertionError("an agent sends nothing itself")

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from aioice import stun
@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from meeting import run
 from turnserver import free_port, reply, talking_server
 
-from p2pcopy.net import endpoint as endpoints
+from p2pcopy.net import udp
 from p2pcopy.net.endpoint import Address, Endpoint, HostEndpoint, open_host, parse_stun
+from p2pcopy.net.offload import EVERYTHING, Offload
 
+PLAIN = replace(EVERYTHING, batch=False)
 LOOPBACKS = ("127.0.0.1", "::1")
 OUTSIDE = ("198.51.100.7", 4242)
 
@@ -30,12 +32,24 @@ class Inbox:
 
     got: list[tuple[str, object, Address]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: int = 0
 
     def stun_received(self, message: stun.Message, address: Address, endpoint: Endpoint) -> None:
         self._take("stun", message.transaction_id, address)
 
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
         self._take("data", data, address)
+
+    def batch_received(self, data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+        for at in range(0, size, segment):
+            self._take("data", bytes(data[at : min(at + segment, size)]), address)
+
+    def batch_ended(self, endpoint: Endpoint) -> None:
+        assert self.got
+        self.ended += 1
+
+    def writable(self, endpoint: Endpoint) -> None:
+        raise AssertionError
 
     def refused(self, address: Address, endpoint: Endpoint) -> None:
         self._take("refused", None, address)
@@ -52,9 +66,9 @@ class Inbox:
 
 
 @contextlib.asynccontextmanager
-async def opened(address: str = "127.0.0.1") -> AsyncIterator[tuple[HostEndpoint, Inbox]]:
+async def opened(address: str = "127.0.0.1", wish: Offload = EVERYTHING) -> AsyncIterator[tuple[HostEndpoint, Inbox]]:
     inbox = Inbox()
-    endpoint = await open_host(inbox, address)
+    endpoint = await open_host(inbox, address, wish)
     try:
         yield endpoint, inbox
     finally:
@@ -68,9 +82,10 @@ def plain(address: str = "127.0.0.1") -> socket.socket:
 
 
 @pytest.mark.parametrize("address", LOOPBACKS)
-def test_stun_and_dtls_are_told_apart_and_the_rest_is_dropped(address: str) -> None:
+@pytest.mark.parametrize("wish", [EVERYTHING, PLAIN], ids=str)
+def test_stun_and_dtls_are_told_apart_and_the_rest_is_dropped(address: str, wish: Offload) -> None:
     async def story() -> None:
-        async with opened(address) as (left, _), opened(address) as (right, inbox):
+        async with opened(address, wish) as (left, _), opened(address, wish) as (right, inbox):
             request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
             for junk in (b"", b"\x04", b"\x13x", b"\x40\x00\x00\x04abcd", b"\xff" * 1400, b"\x00\x01"):
                 left.send(junk, right.address)
@@ -83,6 +98,38 @@ def test_stun_and_dtls_are_told_apart_and_the_rest_is_dropped(address: str) -> N
                 ("data", b"\x14first", left.address),
                 ("data", b"\x3flast", left.address),
             ]
+
+    run(story())
+
+
+@pytest.mark.parametrize("wish", [EVERYTHING, PLAIN], ids=str)
+def test_stun_and_dtls_in_one_batch_are_told_apart(wish: Offload) -> None:
+    """Of equal size, so that the kernel puts them together."""
+
+    async def story() -> None:
+        async with opened() as (left, _), opened(wish=wish) as (right, inbox):
+            check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+            check.attributes["USERNAME"] = "somebody"
+            data = [b"\x17%d" % number + bytes(len(bytes(check)) - 2) for number in range(4)]
+            junk = b"\xff" * len(data[0])
+            parts = [data[0], data[1], bytes(check), junk, data[2], bytes(check), data[3], b"\x16last"]
+            left.send_burst(memoryview(b"".join(parts)), len(data[0]), right.address)
+            await inbox.until(7)
+            found = [(kind, what) for kind, what, _ in inbox.got]
+            assert [what for kind, what in found if kind == "data"] == [*data, b"\x16last"]
+            assert [what for kind, what in found if kind == "stun"] == [check.transaction_id] * 2
+            assert inbox.ended == (1 if wish.batch else inbox.ended)
+
+    run(story())
+
+
+def test_what_an_endpoint_says_of_itself() -> None:
+    async def story() -> None:
+        async with opened() as (endpoint, _), opened(wish=PLAIN) as (other, _):
+            assert (endpoint.overhead, endpoint.is_full) == (0, False)
+            assert endpoint.burst == (44 if endpoint.offload.gso else 16)
+            assert endpoint.probe_mtu(True) == (1472 if sys.platform == "linux" else 0)
+            assert (other.burst, other.offload.batch, other.offload.why) == (16, False, "switched off")
 
     run(story())
 
@@ -201,14 +248,21 @@ def test_refusals_are_told_and_disturb_nobody(address: str) -> None:
             await told.until(5)
             await inbox.until(5)
             assert told.got == [("refused", None, nobody)] * 5
+            left.send_burst(memoryview(b"\x16lost" * 2), 5, nobody)
+            left.send_burst(memoryview(b"\x16burst" * 2), 6, right.address)
+            await told.until(6)
+            await inbox.until(7)
+            assert {what for _, what, _ in inbox.got[5:]} == {b"\x16burst"}
+            inbox.got.clear()
             left.send(b"\x16lost", nobody)
             left.watch_refusals(False)
+            before = len(told.got)
             for number in range(5):
                 left.send(b"\x16lost", nobody)
                 left.send(b"\x16%d" % number, right.address)
-            await inbox.until(10)
-            assert [what for _, what, _ in inbox.got] == [b"\x16%d" % number for number in range(5)] * 2
-            assert len(told.got) == 5
+            await inbox.until(5)
+            assert [what for _, what, _ in inbox.got] == [b"\x16%d" % number for number in range(5)]
+            assert len(told.got) == before
 
     run(story())
 
@@ -221,7 +275,7 @@ def test_a_flood_leaves_turns_of_the_loop_to_others() -> None:
                     stranger.sendto(b"\x16flood", endpoint.address)
             while not inbox.got:
                 await asyncio.sleep(0)
-            assert len(inbox.got) <= endpoints.READ_AT_ONCE + 1
+            assert len(inbox.got) <= udp.READ_AT_ONCE + 1
 
     run(story())
 

@@ -66,6 +66,15 @@ class Present:
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
         raise AssertionError
 
+    def batch_received(self, data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+        raise AssertionError
+
+    def batch_ended(self, endpoint: Endpoint) -> None:
+        raise AssertionError
+
+    def writable(self, endpoint: Endpoint) -> None:
+        """Nothing is sent but questions."""
+
     def refused(self, address: Address, endpoint: Endpoint) -> None:
         raise AssertionError
 

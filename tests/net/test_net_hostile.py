@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from aioice import stun
 from aiortc.rtcsctptransport import DataChunk
-from meeting import Inbox, Meeting, introduce, meeting, run
+from meeting import ALONE, STOCK, Inbox, Meeting, introduce, meeting, run
 
+from p2pcopy.config import NetSettings
 from p2pcopy.errors import ConnectionLost
 from p2pcopy.net import sctp
 
@@ -127,13 +128,14 @@ def _crc32c(data: bytes) -> int:
         _broken_record,
     ],
 )
+@pytest.mark.parametrize("victim", [ALONE, STOCK], ids=["fast", "stock"])
 def test_a_peer_that_breaks_the_rules_ends_the_connection(
-    attack: Callable[[Meeting], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
+    attack: Callable[[Meeting], Coroutine[Any, Any, None]], victim: NetSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sctp, "MAX_FRAGMENTS", 1000)
 
     async def story() -> None:
-        async with meeting() as both:
+        async with meeting(STOCK, answering_settings=victim) as both:
             inbox = Inbox()
             both.right.attach(inbox)
             await attack(both)

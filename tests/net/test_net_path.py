@@ -1,24 +1,15 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 import pytest
+from simulated_network import End
 
 from p2pcopy.events import PathKind
 from p2pcopy.net.interfaces import LocalAddress, local_addresses
-from p2pcopy.net.pairs import CHECK_PRIORITY, RELAYED_PRIORITY, Address, Pair, Remote, RemoteType
+from p2pcopy.net.pairs import CHECK_PRIORITY, RELAYED_PRIORITY, Pair, Remote, RemoteType
 from p2pcopy.net.path import describe
 from p2pcopy.signaling.addresses import is_private
-
-
-@dataclass(eq=False)
-class Here:
-    address: Address
-    relay: str = ""
-
-    def send(self, data: bytes, address: Address) -> None:
-        raise AssertionError("nothing is sent here")
 
 
 def pair(
@@ -32,7 +23,7 @@ def pair(
     priority: int = CHECK_PRIORITY,
     rtt_s: float | None = None,
 ) -> Pair:
-    made = Pair(Here((local, 1000), relay), Remote((remote, port), kind, priority), due=0, pause=0, seen=0)
+    made = Pair(End((local, 1000), relay), Remote((remote, port), kind, priority), due=0, pause=0, seen=0)
     made.mapped = (mapped, 1000) if mapped else None
     if rtt_s is not None:
         made.rtts.append(rtt_s)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -30,13 +31,16 @@ from p2pcopy.net import relay as relays
 from p2pcopy.net.allocation import Resolver, allocate, credential
 from p2pcopy.net.allocation import TurnServer as Turn
 from p2pcopy.net.endpoint import Address, Endpoint
+from p2pcopy.net.offload import EVERYTHING, Offload
 from p2pcopy.net.reasons import AllocationFailed, NotApplicable, is_refused_credential, reason
 from p2pcopy.net.relay import AllocationLost, RelayEndpoint
-from p2pcopy.net.turnclient import TurnClient
+from p2pcopy.net.turnclient import TurnClient, Way
+from p2pcopy.net.turnways import open_client
 from p2pcopy.net.uri import parse_server_uri
 
 pytestmark = pytest.mark.coturn
 
+PLAIN = replace(EVERYTHING, batch=False)
 EVERY_WAY = [("turn", "?transport=udp"), ("turn", "?transport=tcp"), ("turns", "")]
 
 
@@ -44,6 +48,8 @@ EVERY_WAY = [("turn", "?transport=udp"), ("turn", "?transport=tcp"), ("turns", "
 class Inbox:
     got: list[tuple[bytes, Address]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    batches: int = 0
 
     def stun_received(self, message: stun.Message, address: Address, endpoint: Endpoint) -> None:
         self.data_received(bytes(message), address, endpoint)
@@ -51,6 +57,17 @@ class Inbox:
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
         self.got.append((data, address))
         self.changed.set()
+
+    def batch_received(self, data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+        self.batches += 1
+        for at in range(0, size, segment):
+            self.data_received(bytes(data[at : min(at + segment, size)]), address, endpoint)
+
+    def batch_ended(self, endpoint: Endpoint) -> None:
+        assert self.got
+
+    def writable(self, endpoint: Endpoint) -> None:
+        self.room.set()
 
     def refused(self, address: Address, endpoint: Endpoint) -> None:
         raise AssertionError
@@ -64,10 +81,19 @@ class Inbox:
 
 async def asked(server: IceServer, inbox: Inbox | None = None, **options: Any) -> RelayEndpoint:
     uri = parse_server_uri(server.url)
-    given: dict[str, Any] = {"ipv6": False, "sources": (), "limit_s": 5.0, "verify": True, **options}
+    given: dict[str, Any] = {
+        "ipv6": False,
+        "sources": (),
+        "limit_s": 5.0,
+        "verify": True,
+        "wish": EVERYTHING,
+        **options,
+    }
     resolver = Resolver(given.pop("family", Family.ANY))
     try:
-        return await allocate(inbox or Inbox(), Turn(server, uri, given.pop("verify")), resolver, **given)
+        return await allocate(
+            inbox or Inbox(), Turn(server, uri, given.pop("verify"), given.pop("wish")), resolver, **given
+        )
     finally:
         await resolver.close()
 
@@ -111,6 +137,106 @@ def test_two_allocations_on_one_server_reach_each_other(address: str, scheme: st
                     await asyncio.sleep(0.01)
 
         run(story())
+
+
+@pytest.mark.parametrize(("scheme", "query"), EVERY_WAY)
+@pytest.mark.parametrize("wish", [EVERYTHING, replace(EVERYTHING, gso=False, gro=False), PLAIN], ids=str)
+def test_bursts_arrive_as_they_were_sent(scheme: str, query: str, wish: Offload) -> None:
+    with TurnServer(HERE) as server:
+        ours = IceServer(server.url(query, scheme), USERNAME, PASSWORD)
+
+        async def story() -> None:
+            async with (
+                lent(ours, verify=False, wish=wish) as (left, told),
+                lent(ours, verify=False, wish=wish) as (right, inbox),
+            ):
+                assert left.overhead == 4
+                assert left.burst == (44 if scheme == "turns" or "tcp" in query or left.offload.gso else 16)
+                largest = 1468 if query == "?transport=udp" and sys.platform == "linux" else 0
+                assert left.probe_mtu(True) == left.probe_mtu(False) == largest
+                while not told.got or not inbox.got:  # until both channels are bound
+                    left.send_burst(memoryview(b"\x16" * 20), 10, right.address)
+                    right.send(b"\x16hello", left.address)
+                    await asyncio.sleep(0.05)
+                for size, count, last in (
+                    (1001, 16, 0),
+                    (501, 43, 3),
+                    (1463, 16, 0),
+                    (7, 5, 1),
+                ):  # coturn drops beyond 32 KiB
+                    sent = [b"\x17" + bytes([number]) * (size - 1) for number in range(count)]
+                    sent += [b"\x17" * last] if last else []
+                    inbox.got.clear()
+                    inbox.batches = 0
+                    left.send_burst(memoryview(b"".join(sent)), size, right.address)
+                    await inbox.until(len(sent))
+                    assert inbox.got == [(data, left.address) for data in sent]
+                    assert inbox.batches < len(sent) or wish is PLAIN
+                assert not left.is_full
+
+        run(story())
+
+
+@pytest.mark.parametrize(("scheme", "query"), EVERY_WAY[1:])
+def test_a_stream_that_takes_no_more_is_full_until_it_does(scheme: str, query: str) -> None:
+    with TurnServer(HERE) as server:
+        ours = IceServer(server.url(query, scheme), USERNAME, PASSWORD)
+
+        async def story() -> None:
+            async with lent(ours, verify=False) as (left, told), lent(ours, verify=False) as (right, inbox):
+                while not inbox.got:
+                    left.send(b"\x16hello", right.address)
+                    await asyncio.sleep(0.05)
+                server.freeze()
+                data = memoryview(b"\x17" * 44000)
+                async with asyncio.timeout(10):
+                    while not left.is_full:
+                        left.send_burst(data, 1000, right.address)
+                        await asyncio.sleep(0)
+                for _ in range(100):
+                    left.send_burst(data, 1000, right.address)  # who does not heed it loses data, and nothing else
+                assert not told.room.is_set()
+                server.thaw()
+                await asyncio.wait_for(told.room.wait(), 10)
+                await left.refresh(5)
+                inbox.got.clear()
+                left.send(b"\x16again", right.address)
+                async with asyncio.timeout(10):
+                    while not any(data == b"\x16again" for data, _ in inbox.got):
+                        await asyncio.sleep(0.01)
+
+        run(story())
+
+
+def test_messages_that_come_in_small_pieces_are_put_together() -> None:
+    """ChannelData of a channel, then nonsense, which ends it."""
+
+    async def story() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for byte in b"\x40\x00\x00\x05abcde\0\0\0" * 3 + b"\x40\x01\x00\x00" + b"\x80\x00\x00\x00":
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+
+        got: list[bytes] = []
+        lost = asyncio.Event()
+        server = await asyncio.start_server(talk, HERE, 0)
+        client = await open_client(Way(server.sockets[0].getsockname(), "", "tcp", "", ""))
+        client.channels[0x4000] = ("192.0.2.7", 9)
+        client.on_batch = lambda data, size, segment, address: got.append(bytes(data[:size]))
+        client.on_trouble = lost.set
+        await asyncio.wait_for(lost.wait(), 10)
+        assert client.is_lost
+        assert b"".join(got) == b"abcde" * 3
+        await client.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.05)
+
+    run(story())
 
 
 def test_a_peer_that_cannot_be_reached_disturbs_no_other() -> None:

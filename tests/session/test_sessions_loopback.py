@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -197,8 +198,20 @@ def test_more_than_is_allowed(tmp_path: Path, size: int | None) -> None:
 def test_stopped_by_a_person(tmp_path: Path, side: int) -> None:
     make(tmp_path / "tree" / "file", noise(8 * MIB))
 
-    def meddle(*sessions: SendSession | ReceiveSession) -> None:
-        asyncio.get_running_loop().call_later(0.3, sessions[side].stop, Interrupted("Ctrl-C"))
+    def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
+        loop, write = asyncio.get_running_loop(), receiver._store.write
+        stopped = threading.Event()
+
+        def stop() -> None:
+            (sender, receiver)[side].stop(Interrupted("Ctrl-C"))
+            stopped.set()
+
+        def write_and_stop(*block: Any) -> Any:
+            loop.call_soon_threadsafe(stop)
+            assert stopped.wait(10)
+            return write(*block)
+
+        receiver._store.write = write_and_stop  # type: ignore[method-assign,assignment]
 
     ends = copy(tmp_path, meddle=meddle)
     assert type(ends.errors[side]) is Interrupted

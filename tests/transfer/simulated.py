@@ -19,13 +19,14 @@ from p2pcopy.transfer import receiver as receiving
 from p2pcopy.transfer import sender as sending
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
+from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.receiver import Receiver
-from p2pcopy.transfer.records import Piece, decode_records
+from p2pcopy.transfer.records import Piece, decode_records, encode_end
 from p2pcopy.transfer.sender import Sender
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
 
 BLOCK = 4096
-LIMITS = TransferLimits(block_size=BLOCK, first_window=256 * 1024, max_window=1024 * 1024)
+LIMITS = TransferLimits(block_size=BLOCK, max_window=1024 * 1024)
 OUTCOME = Literal["done", "skipped", "failed"]
 
 
@@ -83,7 +84,8 @@ class Simulation:
         self.world = world
         self.now = 0.0
         self.random = random.Random(world.seed)
-        self.sender = Sender(world.limits, "simulated", 0.0, world.message_size)
+        self.sender = Sender(world.limits, "simulated", 0.0)
+        self.packer = Packer(world.message_size)
         self.receiver = Receiver(world.limits, "simulated", 0.0)
         self.sending = Ending()
         self.receiving = Ending()
@@ -208,10 +210,16 @@ class Simulation:
             else:
                 sender.manifest_complete(0)
             fed = True
-        while sender.room > 0 and next(self._reader, False):
-            fed = True
-        if fed:
-            sender.flush()
+        while sender.room > 0:
+            more = next(self._reader, False)
+            if not more:
+                self.packer.close()
+            messages = self.packer.take()
+            sender.data(messages)
+            fed = fed or more or bool(messages)
+            if not more:
+                break
+        sender.flush()
         if sender.all_accepted and self._read_to_end:
             sender.all_read()
             fed = True
@@ -242,13 +250,14 @@ class Simulation:
         if source.fault_at is not None and source.fault_at >= blocks:
             self._fault(index, FaultReason.CHANGED)
             return
-        self.sender.file_end(index, len(source.content), blocks, digest.digest())
+        self.packer.record(encode_end(index, blocks, len(source.content), digest.digest()))
+        self.sender.file_end(index, len(source.content), digest.digest())
         yield True
 
     def _block(self, index: int, number: int, raw: bytes, compressed: bool) -> None:
         body = zstandard.compress(raw) if compressed else raw
         shorter = len(body) < len(raw)
-        self.sender.block(index, number, len(raw), body if shorter else raw, blake3(raw).digest(), shorter)
+        self.packer.block(index, number, len(raw), body if shorter else raw, blake3(raw).digest(), shorter)
 
     def _fault(self, index: int, reason: FaultReason) -> None:
         if self.sender.fault(index, reason):
@@ -261,7 +270,9 @@ class Simulation:
         else:
             start = number * self.world.limits.block_size
             self._block(index, number, source.content[start : start + self.world.limits.block_size], compressed=False)
-        self.sender.flush()
+        self.packer.close()
+        self.sender.data(self.packer.take())
+        self.sender.sent_again(index, number)
 
     # The receiver's side: one disk, one job after another.
 
@@ -324,10 +335,11 @@ class Simulation:
 
     def _store(self, job: receiving.StoreBlock) -> None:
         block = job.block
-        data = unpack_block(block)
-        if data is None:
+        parts = unpack_block(block)
+        if parts is None:
             self.receiver.damaged(block, self.now)
             return
+        data = b"".join(parts)
         if block.entry in self.world.write_fails:
             self._fail_here(block.entry)
         else:

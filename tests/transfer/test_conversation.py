@@ -18,7 +18,7 @@ Machine = Sender | Receiver
 
 
 def machine(role: Role) -> Machine:
-    return Sender(LIMITS, "ours", 0.0, 65536) if role is Role.SENDER else Receiver(LIMITS, "ours", 0.0)
+    return Sender(LIMITS, "ours", 0.0) if role is Role.SENDER else Receiver(LIMITS, "ours", 0.0)
 
 
 def hello(role: Role, version: int = 1) -> bytes:
@@ -61,7 +61,7 @@ def test_hello_is_the_first_message(role: Role) -> None:
     (first,) = said(machine(role))
     assert isinstance(first, wire.Hello)
     assert first.role is role
-    assert first.credit == (LIMITS.first_window if role is Role.RECEIVER else 0)
+    assert first.credit == (LIMITS.max_window if role is Role.RECEIVER else 0)
 
 
 @both_roles
@@ -125,27 +125,16 @@ def test_pings_are_answered_but_not_a_flood_of_them(role: Role) -> None:
 
 
 @both_roles
-def test_pings_measure_the_round_trip_time(role: Role) -> None:
+def test_a_late_pong_is_no_harm(role: Role) -> None:
     ours = greeted(role)
     ours.tick(2.9)
     assert said(ours) == []
     ours.tick(3.0)
     assert said(ours) == [wire.Ping(1)]
-    ours.control_received(wire.encode(wire.Pong(1)), 3.2)
-    assert ours.rtt_s == pytest.approx(0.2)
-    ours.tick(6.0)
-    ours.control_received(wire.encode(wire.Pong(2)), 6.6)
-    assert ours.rtt_s == pytest.approx(0.3)
-
-
-@both_roles
-def test_a_late_pong_is_no_harm(role: Role) -> None:
-    ours = greeted(role)
-    for second in range(3, 100, 3):
+    for second in range(6, 100, 3):
         ours.tick(float(second))
         ours.control_received(wire.encode(wire.Pong(1)), float(second))
     assert ours.state is State.OPEN
-    assert len(ours._pings) <= 16
 
 
 @both_roles

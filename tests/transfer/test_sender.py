@@ -16,12 +16,19 @@ from p2pcopy.transfer import sender as sending
 from p2pcopy.transfer import wire
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
 from p2pcopy.transfer.flow import cost
-from p2pcopy.transfer.outbox import Outbox
-from p2pcopy.transfer.records import MAX_RECORDS, FileEnd, FileFault, Piece, Record, decode_records, encode_fault
+from p2pcopy.transfer.packing import Packed, Packer
+from p2pcopy.transfer.records import (
+    FileEnd,
+    FileFault,
+    Piece,
+    Record,
+    decode_records,
+    encode_end,
+)
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
 
-LIMITS = TransferLimits(max_entries=1000, first_window=100)
+LIMITS = TransferLimits(max_entries=1000, max_window=100)
 FILE = Entry(Kind.FILE, "f", 10)
 DIRECTORY = Entry(Kind.DIRECTORY, "d", 0)
 BODY = b"0123456789"
@@ -29,9 +36,9 @@ DIGEST = blake3(BODY).digest()
 FILE_DIGEST = blake3(DIGEST).digest()
 
 
-def sender(*entries: Entry, credit: int = 2**20, message_size: int = 16384) -> Sender:
+def sender(*entries: Entry, credit: int = 2**20) -> Sender:
     """A sender that has said hello and listed these entries."""
-    machine = Sender(LIMITS, "ours", 0.0, message_size)
+    machine = Sender(LIMITS, "ours", 0.0)
     machine.entries(entries)
     give(machine, wire.Hello(1, wire.Role.RECEIVER, "theirs", 4096, credit))
     machine.manifest_complete(0)
@@ -46,10 +53,24 @@ def give(machine: Sender, *messages: wire.Control, now: float = 1.0) -> list[Any
     return machine.actions()
 
 
+def packed(entry: int, *, end: bool) -> list[Packed]:
+    """A file of one block, or that block."""
+    packer = Packer(16384)
+    packer.block(entry, 0, len(BODY), BODY, DIGEST, compressed=False)
+    if end:
+        packer.record(encode_end(entry, 1, len(BODY), FILE_DIGEST))
+    packer.close()
+    return packer.take()
+
+
 def send(machine: Sender, entry: int) -> None:
-    machine.block(entry, 0, len(BODY), BODY, DIGEST, compressed=False)
-    machine.file_end(entry, len(BODY), 1, FILE_DIGEST)
-    machine.flush()
+    machine.data(packed(entry, end=True))
+    machine.file_end(entry, len(BODY), FILE_DIGEST)
+
+
+def send_again(machine: Sender, entry: int) -> None:
+    machine.data(packed(entry, end=False))
+    machine.sent_again(entry, 0)
 
 
 def sent(actions: list[Any]) -> list[Record]:
@@ -109,7 +130,7 @@ def test_nothing_ends_before_every_file_is_accounted_for() -> None:
 
 
 def test_the_manifest_waits_for_hello_and_for_credit() -> None:
-    machine = Sender(LIMITS, "ours", 0.0, 16384)
+    machine = Sender(LIMITS, "ours", 0.0)
     machine.entries([FILE] * 500)
     assert [type(action) for action in machine.actions()] == [SendControl]
     rooms = [machine.manifest_room]
@@ -137,7 +158,7 @@ def test_nothing_is_sent_without_credit() -> None:
 
 def test_a_receiver_that_takes_too_little_is_left() -> None:
     for limits, credit in ((LIMITS, 99), (TransferLimits(), wire.LEAST_CREDIT - 1)):
-        machine = Sender(limits, "ours", 0.0, 16384)
+        machine = Sender(limits, "ours", 0.0)
         assert isinstance(error_of(give(machine, wire.Hello(1, wire.Role.RECEIVER, "x", 4096, credit))), ProtocolError)
 
 
@@ -171,10 +192,10 @@ def test_a_damaged_block_is_read_again_one_at_a_time() -> None:
     send(machine, 1)
     machine.actions()
     assert give(machine, wire.Again(0, 0), wire.Again(1, 0)) == [Reread(0, 0)]
-    machine.block(0, 0, 10, BODY, DIGEST, compressed=False)
-    machine.flush()
+    machine.sent_again(1, 0)
+    send_again(machine, 0)
     actions = machine.actions()
-    assert actions[0] == Reread(1, 0)
+    assert actions[-1] == Reread(1, 0)
     assert [record.entry for record in sent(actions)] == [0]
 
 
@@ -208,23 +229,31 @@ def test_a_fault_is_news_once() -> None:
     give(machine, wire.Go(1))
     assert machine.fault(0, FaultReason.VANISHED)
     assert not machine.fault(0, FaultReason.DROPPED)
-    machine.block(0, 0, 10, BODY, DIGEST, compressed=False)
-    machine.file_end(0, 10, 1, FILE_DIGEST)
     machine.flush()
     assert sent(machine.actions()) == [FileFault(0, FaultReason.VANISHED)]
     assert (machine.faults, machine.files_failed) == (1, 1)
+
+
+def test_a_file_whose_end_was_read_before_its_fault_was_known_has_both() -> None:
+    machine = sender(FILE)
+    give(machine, wire.Go(1))
+    assert machine.fault(0, FaultReason.CHANGED)
+    machine.flush()
+    send(machine, 0)
+    assert [type(record) for record in sent(machine.actions())] == [FileFault, Piece, FileEnd]
+    assert (machine.faults, machine.files_failed) == (0, 1)
+    machine.all_read()
 
 
 def test_a_file_that_failed_there_is_not_sent_but_accounted_for() -> None:
     machine = sender(FILE, FILE)
     give(machine, wire.Go(2))
     assert give(machine, wire.Results(failed=[(0, "full"), (1, "full")])) == [Reported((), ((0, "full"), (1, "full")))]
-    machine.block(0, 0, 10, BODY, DIGEST, compressed=False)
     assert not machine.fault(0, FaultReason.DROPPED)
-    machine.file_end(1, 10, 1, FILE_DIGEST)
+    machine.file_end(1, 10, FILE_DIGEST)
     assert not machine.fault(1, FaultReason.CHANGED)
     machine.flush()
-    assert [type(record) for record in sent(machine.actions())] == [FileFault, FileEnd]
+    assert [type(record) for record in sent(machine.actions())] == [FileFault]
     assert (machine.faults, machine.files_failed) == (1, 2)
     machine.all_read()
     machine.actions()
@@ -248,7 +277,7 @@ def test_what_failed_there_is_not_read_again() -> None:
     machine.actions()
     give(machine, wire.Again(0, 0), wire.Again(1, 0), wire.Again(1, 0))
     give(machine, wire.Results(failed=[(1, "damaged")]))
-    machine.block(0, 0, 10, BODY, DIGEST, compressed=False)
+    send_again(machine, 0)
     assert not any(isinstance(action, Reread) for action in machine.actions())
 
 
@@ -360,43 +389,6 @@ def test_after_the_end_nothing_is_taken_any_more() -> None:
     assert machine.actions() == []
 
 
-@given(
-    st.lists(st.one_of(st.integers(1, 40_000), st.just("end"), st.just("close")), min_size=1, max_size=40),
-    st.sampled_from([1, 8192, 20_000, 262144]),
-)
-def test_blocks_are_packed_into_whole_messages(steps: list[Any], message_size: int) -> None:
-    outbox, content = Outbox(message_size), bytearray()
-    outbox.credit.grant(2**40)
-    for number, step in enumerate(steps):
-        if step == "close":
-            outbox.close_message()
-        elif step == "end":
-            outbox.record(encode_fault(number, FaultReason.CHANGED))
-        else:
-            body = bytes([number]) * step
-            content += body
-            outbox.block(0, number, step, body, DIGEST, compressed=False)
-    outbox.close_message()
-    queued = outbox.queued
-    messages = [action.message for action in outbox.take()]
-    assert outbox.queued == 0
-    assert outbox.credit.spent == queued
-    records = [decode_records(message, limit=max(8192, message_size)) for message in messages]
-    assert queued == sum(cost(len(message), len(some)) for message, some in zip(messages, records, strict=True))
-    pieces = [record for some in records for record in some if isinstance(record, Piece)]
-    assert b"".join(piece.body for piece in pieces) == content
-    assert all(piece.digest == (DIGEST if piece.offset == 0 else b"") for piece in pieces)
-
-
-def test_a_message_has_a_bounded_number_of_records() -> None:
-    outbox = Outbox(262144)
-    outbox.credit.grant(2**40)
-    for entry in range(MAX_RECORDS + 1):
-        outbox.record(encode_fault(entry, FaultReason.CHANGED))
-    (full,) = outbox.take()
-    assert len(decode_records(full.message, limit=262144)) == MAX_RECORDS
-
-
 SMALL = st.integers(0, 7)
 RANGES = st.lists(st.tuples(SMALL, SMALL), max_size=3)
 HOSTILE = st.one_of(
@@ -418,7 +410,7 @@ HOSTILE = st.one_of(
 @settings(max_examples=400)
 @given(st.lists(HOSTILE, max_size=60), st.booleans())
 def test_any_receiver_gives_actions_or_one_ending(steps: list[Any], kind: bool) -> None:
-    machine = Sender(LIMITS, "ours", 0.0, 8192)
+    machine = Sender(LIMITS, "ours", 0.0)
     now, position, upto, reread = 0.0, 0, 0, None
     skipped: set[int] = set()
     endings: list[Any] = []
@@ -445,7 +437,7 @@ def test_any_receiver_gives_actions_or_one_ending(steps: list[Any], kind: bool) 
                         machine.fault(position, FaultReason.CHANGED)
                     position += 1
             case "reread" if reread is not None:
-                machine.block(reread.entry, reread.block, 10, BODY, DIGEST, compressed=False)
+                send_again(machine, reread.entry)
             case "no reread" if reread is not None:
                 machine.fault(reread.entry, FaultReason.CHANGED)
             case "tick" | "wait":

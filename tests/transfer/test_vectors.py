@@ -19,6 +19,7 @@ from p2pcopy.transfer.assembly import WholeBlock
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Conversation, Finished, SendControl, SendData, State, error_from_abort
 from p2pcopy.transfer.flow import ReceiveWindow, cost
+from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.receiver import Commit, FinishStore, Listed, ManifestComplete, Receiver, StoreBlock
 from p2pcopy.transfer.records import FileEnd, FileFault, Piece
 from p2pcopy.transfer.sender import Sender
@@ -147,7 +148,7 @@ def test_data_messages_are_read_as_on_the_page(vector: dict[str, Any]) -> None:
     message = bytes.fromhex(vector["message"])
     decoded = records.decode_records(message, limit=LIMITS.max_data_message)
     assert [described(record) for record in decoded] == vector["records"]
-    assert cost(len(message), len(decoded)) == vector["cost"] == sum(record.cost for record in decoded)
+    assert cost(len(message), len(decoded)) == vector["cost"] == sum(cost(record.size, 1) for record in decoded)
 
 
 @pytest.mark.parametrize("message", BAD_DATA, ids=lambda message: message[:20])
@@ -159,11 +160,11 @@ def test_data_messages_are_refused_as_on_the_page(message: str) -> None:
 @pytest.mark.parametrize("vector", ZSTD, ids=lambda vector: str(vector["size"]))
 def test_compressed_blocks_are_read_as_on_the_page(vector: dict[str, Any]) -> None:
     body, digest = bytes.fromhex(vector["body"]), bytes.fromhex(vector["digest"])
-    assert unpack_block(WholeBlock(0, 0, vector["size"], body, digest, True, 0)) == content(vector["size"])
+    assert unpack_block(WholeBlock(0, 0, vector["size"], (body,), digest, True, 0)) == (content(vector["size"]),)
 
 
 def test_a_sender_makes_the_transfer_of_the_page() -> None:
-    machine = Sender(LIMITS, "sender", 0.0, 16384)
+    machine = Sender(LIMITS, "sender", 0.0)
     sent: list[list[str]] = []
 
     def collect() -> None:
@@ -182,10 +183,14 @@ def test_a_sender_makes_the_transfer_of_the_page() -> None:
             machine.entries([wire.from_wire(entry) for entry in _manifest().entries])
             machine.manifest_complete(0)
         if '"go"' in message:
-            machine.block(1, 0, 10, content(10), digest, compressed=False)
-            machine.file_end(1, 10, 1, blake3(digest).digest())
-            machine.file_end(2, 0, 0, blake3().digest())
-            machine.flush()
+            packer = Packer(16384)
+            packer.block(1, 0, 10, content(10), digest, compressed=False)
+            packer.record(records.encode_end(1, 1, 10, blake3(digest).digest()))
+            packer.record(records.encode_end(2, 0, 0, blake3().digest()))
+            packer.close()
+            machine.data(packer.take())
+            machine.file_end(1, 10, blake3(digest).digest())
+            machine.file_end(2, 0, blake3().digest())
             machine.all_read()
         collect()
     assert sent == [step for step in TRANSFER if step[0] == "sender"]
@@ -201,7 +206,7 @@ def _manifest() -> wire.Manifest:
 
 
 def test_a_receiver_makes_the_transfer_of_the_page() -> None:
-    machine = Receiver(LIMITS, "receiver", 0.0)
+    machine = Receiver(TransferLimits(max_window=wire.LEAST_CREDIT), "receiver", 0.0)
     sent: list[list[str]] = []
 
     def carry_out() -> None:
@@ -216,7 +221,7 @@ def test_a_receiver_makes_the_transfer_of_the_page() -> None:
                         machine.accept(4, [(3, 4)], 0.0)
                         machine.committed([0], 0.0)
                     case StoreBlock():
-                        assert unpack_block(action.block) == content(10)
+                        assert unpack_block(action.block) == (content(10),)
                         machine.stored(action.block, 0.0)
                     case Commit():
                         machine.committed([action.entry], 0.0)
@@ -285,18 +290,18 @@ def test_sizes_in_the_text_are_those_of_the_program() -> None:
     assert f"{wire.MIN_BLOCK_SIZE} to {wire.MAX_BLOCK_SIZE}" in PAGE
     assert wire.MIN_BLOCK_SIZE <= LIMITS.block_size <= wire.MAX_BLOCK_SIZE
     assert f"grants at least {wire.LEAST_CREDIT // 2**20} MiB in its" in PAGE
-    assert LIMITS.first_window >= wire.LEAST_CREDIT
-    assert f"at most {LIMITS.max_window // 2**20} MiB" in PAGE
-    assert ReceiveWindow(LIMITS.first_window, LIMITS.max_window).limit == LIMITS.first_window
+    assert LIMITS.max_window >= wire.LEAST_CREDIT
+    assert f"a window of {LIMITS.max_window // 2**20} MiB" in PAGE
+    assert ReceiveWindow(LIMITS.max_window).limit == LIMITS.max_window
 
 
-def test_the_first_window_has_room_for_what_cannot_be_done_with_yet() -> None:
+def test_the_least_window_has_room_for_what_cannot_be_done_with_yet() -> None:
     pieces = wire.MAX_BLOCK_SIZE // 4096
     block = wire.MAX_BLOCK_SIZE + pieces * (records.PIECE_HEADER.size + 256) + 32
     message = max(
         cost(LIMITS.max_control_message // 4, wire.MAX_BATCH), cost(LIMITS.max_data_message, records.MAX_RECORDS)
     )
-    damaged = assembly.MAX_BAD * FileEnd.cost
+    damaged = assembly.MAX_BAD * cost(FileEnd.size, 1)
     assert block + message + damaged <= wire.LEAST_CREDIT
 
 

@@ -94,6 +94,24 @@ def test_an_event_is_one_line_with_name_version_and_fields() -> None:
     assert run.stderr.getvalue() == ""
 
 
+def test_how_data_moves_is_told_to_every_program() -> None:
+    run = Run()
+    run.reporter.tell(events.DataPath(True, True, False, 1472, peer_fast=True, reason="GRO: switched off"))
+    run.reporter.tell(events.DataPath(fast=False, reason="it is switched off"))
+    fast, stock = run.lines()
+    assert fast == {
+        "event": "data_path",
+        "v": 1,
+        "fast": True,
+        "gso": True,
+        "gro": False,
+        "packet_bytes": 1472,
+        "peer_fast": True,
+        "reason": "GRO: switched off",
+    }
+    assert (stock["fast"], stock["gso"], stock["packet_bytes"], stock["peer_fast"]) == (False, False, None, None)
+
+
 def test_entries_are_an_array_of_objects() -> None:
     line = events.ManifestLine("a/b", "file", None, "exists")
     event = json.loads(to_json(events.Manifest(1, 0, 0, 0, 1, 1, "/in", (line,))))

@@ -89,6 +89,31 @@ def test_milestones() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (events.DataPath(True, True, True, 1472, peer_fast=True), "fast (GSO, GRO, packets of 1472 bytes)"),
+        (
+            events.DataPath(True, False, True, 1240, peer_fast=False, reason="GSO: only\ton Linux"),
+            "fast (GRO, packets of 1240 bytes, stock at the other side); GSO: only\\ton Linux",
+        ),
+        (events.DataPath(fast=True), "fast"),
+        (events.DataPath(fast=True, reason="no"), "fast; no"),
+        (events.DataPath(fast=False, reason="it is switched off"), "stock, because it is switched off"),
+        (events.DataPath(fast=False), "stock"),
+    ],
+)
+def test_how_data_moves_is_for_those_who_want_to_know_more(event: events.DataPath, text: str) -> None:
+    assert Run().tell(event) == []
+    assert Run(verbose=True).tell(event) == [f"data path: {text}"]
+    assert text not in plain(Live().tell(event))
+    shown = plain(Live(verbose=True).tell(event)).replace("\x1b[K\n", "\n").split()
+    assert f"Data path: {text}".split() == shown[: 2 + len(text.split())]
+    stream = io.StringIO()
+    Quiet(stream, None).tell(event)
+    assert stream.getvalue() == ""
+
+
 def test_waiting_is_repeated_every_five_minutes() -> None:
     run = Run()
     assert len(run.tell(*(events.Waiting("for_peer", 3600.0 - second) for second in range(10)))) == 1

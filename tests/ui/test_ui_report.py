@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from p2pcopy.net.findings import (
+    Abilities,
+    Ability,
     Check,
     Diagnosis,
     FamilyFinding,
@@ -30,6 +32,8 @@ NAT = Nat(Kind.PORT_RESTRICTED, Mapping.INDEPENDENT, Filtering.ADDRESS_AND_PORT,
 UDP = Check("udp", "192.0.2.1:3478", True, True, True, "", None, 12.345678, "")
 TCP = replace(UDP, transport="tcp", used=False)
 ALLOCATED = replace(UDP, credential="accepted", lent="192.0.2.1")
+WORKS = Ability(works=True)
+FAST = Abilities(fast=True, reasons=(), gso=WORKS, gro=WORKS, batch=WORKS, path_mtu=WORKS)
 DIAGNOSIS = Diagnosis(
     Verdict(True, "It works.", ("Do this.",)),
     Network(
@@ -49,6 +53,7 @@ DIAGNOSIS = Diagnosis(
         FamilyFinding("", Udp.NO_ADDRESS, None),
         1.5,
     ),
+    FAST,
     Software("1.2", "3.11.4", "Linux-6", (Library("aiortc", "1.16.0", True), Library("aioice", "9", False)), "", ""),
 )
 TEXT = """\
@@ -72,6 +77,13 @@ Network
         port preserved
         no hairpinning
   IPv6  no address that could be used
+
+Data path
+  association         fast
+  GSO                 works
+  GRO                 works
+  batch reads         works
+  path-MTU discovery  works
 
 Software
   p2pcopy 1.2, Python 3.11.4, Linux-6
@@ -118,6 +130,30 @@ def test_nothing_at_all() -> None:
     assert "  IPv4  UDP blocked\n  IPv6  UDP blocked\n" in text
 
 
+def test_what_is_missing_of_the_fast_data_path() -> None:
+    abilities = Abilities(
+        fast=False,
+        reasons=("there is no a.b", "c 9 is not tested"),
+        gso=WORKS,
+        gro=Ability(False, "not in this kernel\n", "each packet costs a call"),
+        batch=WORKS,
+        path_mtu=Ability(False, "only on Linux", "packets stay small"),
+    )
+    diagnosis = replace(DIAGNOSIS, data_path=abilities)
+    assert """
+Data path
+  association         stock: there is no a.b; c 9 is not tested; aiortc by itself moves data more slowly
+  GSO                 works
+  GRO                 no: not in this kernel\\n; each packet costs a call
+  batch reads         works
+  path-MTU discovery  no: only on Linux; packets stay small
+""" in as_text(diagnosis)
+    told = json.loads(as_json(diagnosis))["data_path"]
+    assert (told["fast"], told["reasons"]) == (False, ["there is no a.b", "c 9 is not tested"])
+    assert told["gso"] == {"works": True, "reason": "", "meaning": ""}
+    assert told["path_mtu"] == {"works": False, "reason": "only on Linux", "meaning": "packets stay small"}
+
+
 def test_json_is_one_line() -> None:
     line = as_json(DIAGNOSIS)
     assert line.count("\n") == 1
@@ -138,6 +174,8 @@ DOCUMENTED: dict[str, Any] = {
     "checks": Check,
     "ipv4, ipv6": FamilyFinding,
     "nat": Nat,
+    "data_path": Abilities,
+    "gso, gro, batch, path_mtu": Ability,
     "software": Software,
     "libraries": Library,
 }

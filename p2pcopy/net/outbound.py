@@ -1,0 +1,364 @@
+"""What goes out in DATA chunks: messages cut into packets, paced, sent again when lost (RFC 9260 sections 6.1, 6.3, 7.2, 6.9).
+
+Without I/O: packets are put into the buffer of a `Wire`. One DATA chunk a packet, and all packets of a burst of one size, so that
+the system can cut a burst itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from p2pcopy.net.congestion import Controller
+from p2pcopy.net.flight import Flight
+from p2pcopy.net.inbound import BEGINS, ENDS, UNORDERED
+from p2pcopy.net.messages import Message, Part, Wire
+from p2pcopy.net.packets import COMMON_HEADER, DATA, DATA_HEADER, Sack, Way
+from p2pcopy.net.roundtrip import RoundTrip
+
+BASE_PAYLOAD: Final = 1160  # bytes of a message in a packet that goes everywhere: 1225 bytes of UDP with DTLS
+BURSTS_A_TURN: Final = 6  # then others have their turn in the event loop
+MIN_BURST: Final = 2
+BURST_S: Final = 0.001  # a burst is at least what the rate gives in this time: the resolution of timers
+EARLY_S: Final = 0.0005
+MAX_CREDIT_S: Final = 0.002  # of the rate, that may be made up for after a late timer
+SMALL_BURST: Final = 16
+ZERO_WINDOW_S: Final = 0.2  # between probes of a closed window (RFC 9260 section 6.1 A)
+FEW: Final = 2  # packets on the way while nothing comes back
+
+_M16: Final = 0xFFFF
+_M32: Final = 0xFFFFFFFF
+_pack_data: Final = struct.Struct("!HHLLBBHLHHL").pack_into
+_pack_tsn: Final = struct.Struct("!L").pack_into
+_pack_checksum: Final = struct.Struct("<L").pack_into
+_AT_FLAGS: Final = 13
+_AT_TSN: Final = 16
+
+
+class Outbound:
+    """way: to the peer; next_message: the next one to send, or None; window: the
+    peer's, in bytes; zero_checksum: the peer takes packets without one (RFC 9653); ack_delay: s by which the peer may delay a SACK.
+
+    on_silence: called when nothing comes back for a second timeout in a row or more, with the number of timeouts.
+    """
+
+    def __init__(
+        self,
+        first_tsn: int,
+        now: float,
+        *,
+        way: Way,
+        wire: Wire,
+        next_message: Callable[[], Message | None],
+        window: int,
+        zero_checksum: bool,
+        ack_delay: float,
+    ) -> None:
+        self.flight = Flight(first_tsn, now, ack_delay)
+        self.controller = Controller(now)
+        self.payload = BASE_PAYLOAD
+        self.on_silence: Callable[[int], None] = lambda timeouts: None
+        self.sent_again = 0
+        self._way = way
+        self._wire = wire
+        self._view = memoryview(wire.plain)
+        self._next_message = next_message
+        self._window = window
+        self._zero_checksum = zero_checksum
+        self._parts: deque[Part] = deque()
+        self._message: Message | None = None
+        self._part: Part | None = None  # of the message that is being sent
+        self._at = 0  # in the data of that part
+        self._sequences: dict[int, int] = {}
+        self._next_send = 0.0
+        self._next_zero_probe = 0.0
+        self._limited = False
+        self._must_probe = False
+        self._timeouts = 0
+        self.deadline: float | None = None
+
+    @property
+    def round_trip(self) -> RoundTrip:
+        """Of the present path."""
+        return self.flight.round_trip
+
+    @property
+    def next_tsn(self) -> int:
+        return self.flight.tsn(self.flight.next)
+
+    @property
+    def is_drained(self) -> bool:
+        """All that there was is sent and acknowledged."""
+        return self._message is None and self.flight.oldest == self.flight.next
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes, at most."""
+        return (self.flight.next - self.flight.oldest) * self.payload
+
+    # Sending
+
+    def pump(self, now: float) -> float | None:
+        """Send what may go out. Returns when to call again, None: not before a SACK, a message, or room in the wire."""
+        wire, flight, controller = self._wire, self.flight, self.controller
+        for _ in range(BURSTS_A_TURN):
+            if wire.is_full:
+                return None
+            room = self._room(now)
+            if room <= 0:
+                return self._next_zero_probe if self._is_window_closed() else None
+            rate = controller.rate
+            if rate and now < self._next_send - EARLY_S:
+                return self._next_send
+            most = wire.burst
+            if rate:
+                most = min(most, max(MIN_BURST, int(rate * BURST_S)))
+            if room < min(most, SMALL_BURST) and flight.in_flight > 4 * most and not flight.has_lost:
+                return None  # more of the window opens in a moment
+            count = self._send_lost(min(most, room), now) or self._send_new(min(most, room), now)
+            if not count:
+                self._limited = True
+                return None
+            if rate:
+                self._next_send = max(self._next_send, now - MAX_CREDIT_S) + count / rate
+            if self.deadline is None:
+                self._arm(now)
+        return now
+
+    def _room(self, now: float) -> int:
+        """Packets that may go out now."""
+        flight = self.flight
+        window = self.controller.window
+        if not flight.has_lost:
+            window = min(window, self._window // self.payload)
+        room = int(window) - flight.in_flight
+        if self._timeouts > 1:
+            room = min(room, FEW - flight.in_flight)
+        if self._must_probe:
+            return max(room, FEW)
+        if room <= 0 and not flight.in_flight and now >= self._next_zero_probe:
+            self._next_zero_probe = now + ZERO_WINDOW_S
+            return 1
+        return room
+
+    def _is_window_closed(self) -> bool:
+        return not self.flight.in_flight and (self._part is not None or self._begin_message())
+
+    def _begin_message(self) -> bool:
+        message = self._message = self._next_message()
+        if message is None:
+            return False
+        sequence = 0
+        if not message.unordered:
+            sequence = self._sequences.get(message.stream, 0)
+            self._sequences[message.stream] = (sequence + 1) & _M16
+        flags = UNORDERED if message.unordered else 0
+        self._begin_part(
+            Part(
+                self.flight.next, 0, self.payload, memoryview(message.data), message.stream, sequence, message.protocol, flags,
+                begins=True, ends=True,
+            )
+        )  # fmt: skip
+        return True
+
+    def _begin_part(self, part: Part) -> None:
+        part.count = -(-len(part.data) // part.size)
+        self._parts.append(part)
+        self._part, self._at = part, 0
+
+    def _send_new(self, most: int, now: float) -> int:
+        if self._part is None and not self._begin_message():
+            return 0
+        part, message = self._part, self._message
+        if part is None or message is None:
+            raise AssertionError("a message has begun")
+        flight, at = self.flight, self._at
+        count = min(most, -(-(len(part.data) - at) // part.size))
+        self._seal(part, at // part.size, count, flight.tsn(flight.next))
+        self._wire.flush(DATA_HEADER + part.size)
+        flight.sent(count, now, self._limited)
+        self._limited = False
+        self._at = at + count * part.size
+        if self._at >= len(part.data):
+            self._part = self._message = None
+            message.done()
+        return count
+
+    def _seal(self, part: Part, index: int, count: int, tsn: int) -> None:
+        """count packets of a part, from its packet number index on. Here is where the time goes: one copy and one seal() each."""
+        plain, view, seal = self._wire.plain, self._view, self._wire.seal
+        data, size, zero_checksum = part.data, part.size, self._zero_checksum
+        full = DATA_HEADER + size
+        window = view[DATA_HEADER:full]
+        flags = part.flags | (BEGINS if part.begins and index == 0 else 0)
+        _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + size, tsn, part.stream,
+                   part.sequence, part.protocol)  # fmt: skip
+        is_last = index + count == part.count
+        start = index * size
+        for at in range(start, start + (count - is_last) * size, size):
+            _pack_tsn(plain, _AT_TSN, tsn)
+            window[:] = data[at : at + size]
+            if not zero_checksum:
+                self._sum(full)
+            if seal(full) != full:
+                raise ConnectionError("OpenSSL cannot encrypt any more")
+            plain[_AT_FLAGS] = part.flags
+            tsn = (tsn + 1) & _M32
+        if is_last:
+            at = (part.count - 1) * size
+            rest = len(data) - at
+            flags = part.flags | (ENDS if part.ends else 0) | (BEGINS if part.begins and part.count == 1 else 0)
+            _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + rest, tsn, part.stream,
+                       part.sequence, part.protocol)  # fmt: skip
+            end = DATA_HEADER + rest
+            view[DATA_HEADER:end] = data[at:]
+            padded = (end + 3) & ~3
+            plain[end:padded] = bytes(padded - end)
+            if not zero_checksum:
+                self._sum(padded)
+            if seal(padded) != padded:
+                raise ConnectionError("OpenSSL cannot encrypt any more")
+
+    def _sum(self, size: int) -> None:
+        _pack_checksum(self._wire.plain, 8, self._way.checksum(bytes(self._view[COMMON_HEADER:size])))
+
+    def _send_lost(self, most: int, now: float) -> int:
+        flight = self.flight
+        if not flight.has_lost:
+            return 0
+        numbers = flight.take_lost(most, now)
+        previous = 0
+        for number in numbers:
+            part = self._part_of(number)
+            index = number - part.first
+            size = DATA_HEADER + min(part.size, len(part.data) - index * part.size)
+            size = (size + 3) & ~3
+            if previous and size != previous:
+                self._wire.flush(previous)
+            previous = size
+            self._seal(part, index, 1, flight.tsn(number))
+        if numbers:
+            self._wire.flush(previous)
+            self._must_probe = False
+            self.sent_again += len(numbers)
+        return len(numbers)
+
+    def _part_of(self, number: int) -> Part:
+        return self._parts[bisect_right(self._parts, number, key=lambda part: part.first) - 1]
+
+    # SACKs and time
+
+    def acknowledged(self, sack: Sack, now: float) -> None:
+        flight = self.flight
+        result = flight.acknowledge(sack.cumulative_tsn, sack.gaps, sack.duplicates, now)
+        if result is None:
+            return
+        self._window = sack.window
+        parts, oldest, current = self._parts, flight.oldest, self._part
+        while parts and parts[0].first + parts[0].count <= oldest and parts[0] is not current:
+            parts.popleft()
+        if result.spurious:
+            self.controller.spurious(result.spurious)
+        if result.lost:
+            self.controller.lost(now, result.lost)
+        if not result.newly:
+            return
+        self._timeouts = 0
+        self._must_probe = False
+        self.controller.acknowledged(
+            now,
+            newly=result.newly,
+            in_flight=flight.in_flight,
+            rtt=result.rtt,
+            rate=result.rate,
+            delivered=flight.delivered,
+            prior=result.prior,
+            limited=result.limited,
+        )
+        if oldest == flight.next:
+            self.deadline = None
+        else:
+            self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        self.deadline = now + self.round_trip.timeout(self._timeouts)
+
+    @property
+    def due(self) -> float | None:
+        """When ring() wants to be called. None: not before something is sent or a SACK comes."""
+        overdue = self.flight.overdue_at()
+        if overdue is None or self.deadline is None:
+            return overdue if self.deadline is None else self.deadline
+        return min(overdue, self.deadline)
+
+    def ring(self, now: float) -> None:
+        """Time has passed. Call pump() afterwards."""
+        overdue = self.flight.overdue_at()
+        if overdue is not None and overdue <= now and (lost := self.flight.overdue(now)):
+            self.controller.lost(now, lost)
+        if self.deadline is not None and self.deadline <= now:
+            self._time_out(now)
+
+    def _time_out(self, now: float) -> None:
+        """Nothing was acknowledged until the deadline: first two packets are sent again, then all count as lost."""
+        self.deadline = None
+        flight = self.flight
+        if flight.oldest == flight.next:
+            return
+        self._timeouts += 1
+        if self._timeouts == 1:
+            self._must_probe = flight.timed_out_once() > 0
+        else:
+            flight.timed_out()
+            flight.forget_samples(now)
+            self.controller.timed_out(now)
+            self._must_probe = True
+            self.on_silence(self._timeouts)
+        self._arm(now)
+
+    # The path
+
+    def path_is_back(self, now: float) -> None:
+        """The same path answers again: what was on it is lost, and its samples are void."""
+        self.controller.restart(now)
+        self._start_again(now)
+
+    def new_path(self, now: float) -> None:
+        """Nothing that was known about the path holds."""
+        self.controller = Controller(now)
+        self.flight.new_path(now)
+        self._start_again(now)
+
+    def _start_again(self, now: float) -> None:
+        """Rather ask with the first and the last packet, now, than wait for a timer that has been waiting longer and longer."""
+        flight = self.flight
+        flight.forget_samples(now)
+        self._next_send = 0.0
+        self._timeouts = 0
+        self.deadline = None
+        if flight.oldest != flight.next:
+            self._must_probe = flight.timed_out_once() > 0
+            self._timeouts = 1
+            self._arm(now)
+
+    def set_payload(self, size: int) -> None:
+        """From now on so many bytes of a message in a packet; multiple of 4. What is under way keeps its size."""
+        if size == self.payload:
+            return
+        self.payload = size
+        part = self._part
+        if part is not None and self._at:
+            rest = Part(
+                self.flight.next, 0, size, part.data[self._at :], part.stream, part.sequence, part.protocol, part.flags,
+                begins=False, ends=True,
+            )  # fmt: skip
+            part.count = self._at // part.size
+            part.data = part.data[: self._at]
+            part.ends = False
+            self._begin_part(rest)
+        elif part is not None:
+            part.size = size
+            part.count = -(-len(part.data) // size)

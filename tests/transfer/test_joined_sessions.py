@@ -1,0 +1,204 @@
+"""Both sessions with real files and a disk that does as the test likes, joined by channels that hand messages over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from p2pcopy.channel import Sink
+from p2pcopy.config import MIB, Compress, Existing, TransferLimits
+from p2pcopy.files import tree
+from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.files.entrylog import EntryLog
+from p2pcopy.files.names import NameGate
+from p2pcopy.files.source import BlockReader
+from p2pcopy.transfer.receive_session import Consent, ReceiveSession
+from p2pcopy.transfer.send_session import SendSession
+
+WINDOW = 6 * MIB
+REPLACE = Consent(given=True, existing=Existing.REPLACE)
+
+
+class Joined:
+    """One end of two. Like a connection whose receive window is tied to consumed(): beyond it messages wait at the sender."""
+
+    message_size = 200_000
+    window = WINDOW
+    stalled = False
+    failure = None
+
+    def __init__(self) -> None:
+        self.peer: Joined
+        self.backlog = 0
+        self.held = self.most_held = self.carried = 0
+        self._sink: Sink | None = None
+        self._coming: deque[tuple[bool, bytes]] = deque()
+        self._drained = asyncio.Event()
+
+    def attach(self, sink: Sink) -> None:
+        self._sink = sink
+        self._deliver()
+
+    def send_control(self, message: bytes) -> None:
+        self.peer._put(False, message)
+
+    def send_data(self, message: bytes) -> None:
+        self.backlog += len(message)
+        self.peer._put(True, message)
+
+    async def drain(self, below: int) -> None:
+        while self.backlog > below:
+            self._drained.clear()
+            await self._drained.wait()
+
+    def consumed(self, size: int) -> None:
+        assert 0 < size <= self.held
+        self.held -= size
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _put(self, is_data: bool, message: bytes) -> None:
+        self._coming.append((is_data, message))
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        while self._sink is not None and self._coming:
+            is_data, message = self._coming.popleft()
+            if not is_data:
+                self._sink.control_received(message)
+                continue
+            self.held += len(message)
+            self.carried += len(message)
+            self.most_held = max(self.most_held, self.held)
+            assert self.held <= self.window, "more credit than the connection has room"
+            self.peer.backlog -= len(message)
+            self.peer._drained.set()
+            self._sink.data_received(message)
+
+
+class Copy:
+    """A copy of source to target. write: is called in the storing thread before each block is written."""
+
+    def __init__(self, source: Path, target: Path, write: Callable[[], object], limits: TransferLimits) -> None:
+        self.source, self.target = source, target
+        self.write = write
+        self.limits = limits
+        self.sending, self.receiving = Joined(), Joined()
+        self.sending.peer, self.receiving.peer = self.receiving, self.sending
+        self.blocks_read = 0
+
+    async def run(self) -> None:
+        with ExitStack() as stack:
+            log = stack.enter_context(closing(EntryLog()))
+            reader = stack.enter_context(
+                closing(BlockReader(log, block_size=self.limits.block_size, compress=Compress.NEVER))
+            )
+            store = stack.enter_context(closing(DirectoryStore(str(self.target))))
+            store.open()
+            self._meddle(reader, store)
+            found = tree.walk(tree.prepare([str(self.source)], stdin_name=None), now_ns=time.time_ns())
+            self.sender = SendSession(
+                self.sending, self.limits, ignore, found=found, log=log, reader=reader, software="test"
+            )
+            receiver = ReceiveSession(
+                self.receiving,
+                self.limits,
+                ignore,
+                gate=NameGate(os.urandom(16)),
+                log=stack.enter_context(closing(EntryLog())),
+                store=store,
+                consent=REPLACE,
+                ask=never,
+                destination="out",
+                software="test",
+            )
+            async with asyncio.timeout(30):
+                await asyncio.gather(self.sender.run(), receiver.run())
+        assert self.receiving.held == 0
+
+    def _meddle(self, reader: Any, store: Any) -> None:
+        write, read = store.write, reader.next
+
+        def slow_write(*block: Any) -> Any:
+            self.write()
+            return write(*block)
+
+        def counted() -> Any:
+            self.blocks_read += 1
+            return read()
+
+        store.write, reader.next = slow_write, counted
+
+
+def ignore(event: object) -> None:
+    """Nobody looks."""
+
+
+async def never(*_: object) -> Existing:
+    raise AssertionError("consent was given")
+
+
+def sparse(path: Path, size: int) -> Path:
+    path.touch()
+    os.truncate(path, size)
+    return path
+
+
+def test_a_disk_that_takes_nothing_stops_the_sender_and_bounds_both_sides(tmp_path: Path) -> None:
+    gate = threading.Event()
+    source = sparse(tmp_path / "file", 64 * MIB)
+
+    async def watch() -> None:
+        copy = Copy(source, tmp_path / "out", lambda: gate.wait(30), TransferLimits())
+        run = asyncio.create_task(copy.run())
+        async with asyncio.timeout(20):
+            while copy.sending.carried + copy.receiving.carried < 5 * MIB or copy.sender.machine.room > 0:
+                await asyncio.sleep(0.01)
+        read = copy.blocks_read
+        await asyncio.sleep(0.3)
+        # The window, what is read and waits for credit, and what is read ahead: a few MiB each.
+        assert copy.blocks_read - read <= 4
+        assert copy.blocks_read <= WINDOW // MIB + 8
+        gate.set()
+        await run
+        assert WINDOW // 2 < copy.receiving.most_held <= WINDOW
+
+    asyncio.run(watch())
+    assert (tmp_path / "out" / "file").stat().st_size == 64 * MIB
+
+
+def test_a_write_that_takes_longer_than_a_peer_may_be_silent_is_waited_for(tmp_path: Path) -> None:
+    limits = TransferLimits(ping_s=0.1, silence_s=0.5, hello_s=0.5)
+    waits = deque([1.2, 0.8])
+    source = sparse(tmp_path / "file", 12 * MIB)
+
+    def write() -> None:
+        if waits:
+            time.sleep(waits.popleft())
+
+    async def body() -> None:
+        await Copy(source, tmp_path / "out", write, limits).run()
+
+    asyncio.run(body())
+    assert (tmp_path / "out" / "file").stat().st_size == 12 * MIB
+    assert not waits
+
+
+def test_many_small_files_share_messages_and_everything_is_given_back(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for number in range(2000):
+        (tmp_path / "tree" / f"{number}").write_bytes(b"%d" % number * 50)
+
+    async def watch() -> int:
+        copy = Copy(tmp_path / "tree", tmp_path / "out", lambda: None, TransferLimits())
+        await copy.run()
+        return copy.receiving.carried
+
+    assert asyncio.run(watch()) > 2000 * 50
+    assert len(os.listdir(tmp_path / "out" / "tree")) == 2000
