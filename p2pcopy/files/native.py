@@ -9,6 +9,7 @@ import platform
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 
 # fallocate(2), sync_file_range(2), renameat2(2)
@@ -75,9 +76,15 @@ def finish_writeback(fd: int, offset: int, length: int) -> bool:
     """
     if not _done(_sync_file_range, fd, offset, length, _SYNC_FILE_RANGE_WRITE_AND_WAIT):
         return False
-    if sys.platform == "linux":
-        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+    leave_cache(fd, offset, length)
     return True
+
+
+def leave_cache(fd: int, offset: int, length: int) -> None:
+    """What is on the disk of a range need not stay in the page cache. length: 0 for all behind offset."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # advice, which a file system need not take
+            os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def can_sync_at_once(fd: int) -> bool:

@@ -50,7 +50,19 @@ class PartFile:
     Methods raise OSError, and PartFault or PartLocked where the file at its name is not this one any more.
     """
 
-    __slots__ = ("_birth", "_device", "_fd", "_inode", "_mtime_ns", "_reserved", "name", "parent", "part", "path")
+    __slots__ = (
+        "_birth",
+        "_device",
+        "_fd",
+        "_inode",
+        "_mtime_ns",
+        "_reserved",
+        "_size",
+        "name",
+        "parent",
+        "part",
+        "path",
+    )
 
     def __init__(self, directory: Directory, path: str, reserve: int) -> None:
         """Create it; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
@@ -59,6 +71,7 @@ class PartFile:
         self.part = part_name(self.name)
         self._reserved = False
         self._mtime_ns = 0
+        self._size = 0
         self._birth: tuple[int, int] | None = None
         self._fd: int | None = _create(directory, self.part)
         status = os.fstat(self._fd)
@@ -130,9 +143,12 @@ class PartFile:
             os.fchmod(fd, mode)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
         self._mtime_ns = mtime_ns
+        self._size = size
 
     def release(self, directory: Directory) -> None:
-        """Ready to be renamed. Windows renames closed files only, and sets the times of a file by its name."""
+        """Synced, and ready to be renamed. Windows renames closed files only, and sets the times of a file by its name."""
+        if self._size >= _SMALL:
+            native.leave_cache(self.open_fd, 0, 0)
         if sys.platform == "win32":
             self.suspend()
             directory.set_time(self.part, self._mtime_ns)

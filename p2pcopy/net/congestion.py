@@ -36,6 +36,8 @@ HELD_ROUNDS = 2
 # As Linux (tcp_pacing_ss_ratio, tcp_pacing_ca_ratio).
 START_PACING = 2.0
 WARNING_LOSSES = 6
+START_BETA = 0.5
+START_PLATEAU = 0.7
 PACING = 1.25
 
 SRTT_WEIGHT = 1 / 8  # RFC 6298 section 2
@@ -89,10 +91,10 @@ class LossLevel:
 
     def explains(self, lost: int, packets: int) -> bool:
         """Whether so many of so many packets may well be lost without congestion (within three standard deviations)."""
-        if self._lost < 3:
+        if self._lost < LOSS_COUNT:
             return lost == 0
         usual = packets * self._lost / self._packets
-        return lost <= usual + 3 * math.sqrt(usual) + 1
+        return lost <= usual + 3 * math.sqrt(usual)
 
 
 @dataclass
@@ -245,8 +247,6 @@ class Controller:
         if self._queue_s > max(min(self._floor.value, QUEUE_S), QUEUE_SHARE * self._floor.value):
             current.queued += newly
             current.queued_lost += lost
-        else:
-            self._level.add(newly + lost, lost)
 
     def _is_congestion(self) -> bool:
         current = self._round
@@ -262,7 +262,9 @@ class Controller:
         # RFC 9438 section 4.7: a flow that is shrinking makes room for others
         self._plateau = self.window * (1 + BETA) / 2 if self.window < self._plateau else self.window
         survived = 1 - lost / max(self.window, self._round.acknowledged + lost)
-        self.window = max(MIN_WINDOW, self.window * min(BETA, survived))
+        if self.is_starting:
+            self._plateau = START_PLATEAU * self.window
+        self.window = max(MIN_WINDOW, self.window * min(START_BETA if self.is_starting else BETA, survived))
         self._threshold = self.window
         self._held_rounds = 0
         self._deaf_until = now + self._srtt / 4
@@ -304,7 +306,7 @@ class Controller:
     def _end_round(self, now: float, delivered: int) -> None:
         ended = self._round
         if self.is_starting:
-            if ended.samples < HYSTART_SAMPLES:
+            if ended.samples < HYSTART_SAMPLES and self._held_rounds:
                 return
             if self._held_rounds:
                 self._held_rounds += 1
@@ -313,6 +315,8 @@ class Controller:
                 elif self._held_rounds > HELD_ROUNDS:
                     self._end_start(ended.min_rtt)
         self._used = ended.used
+        lost = ended.lost - ended.queued_lost
+        self._level.add(ended.acknowledged - ended.queued + lost, lost)
         self._round = Round(end=delivered)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -38,15 +38,26 @@ class Wire(Protocol):
 
 @dataclass(slots=True)
 class Part:
-    """A message, or a piece of one, in count packets from number first on, of size bytes each but the last."""
+    """A message, or a piece of one, in packets from number first on, of size bytes each but the last."""
 
     first: int
-    count: int
     size: int
     data: memoryview
     stream: int
     sequence: int
     protocol: int
     flags: int
-    begins: bool
-    ends: bool
+    done: Callable[[], None]
+    begins: bool = True
+    ends: bool = True
+
+    @property
+    def count(self) -> int:
+        """Packets."""
+        return -(-len(self.data) // self.size)
+
+    def cut(self, at: int, size: int) -> Part:
+        """Keep the first at bytes, a multiple of our size; returns the rest, for packets of another size."""
+        rest = replace(self, first=self.first + at // self.size, size=size, data=self.data[at:], begins=False)
+        self.data, self.ends = self.data[:at], False
+        return rest

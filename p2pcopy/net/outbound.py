@@ -69,7 +69,6 @@ class Outbound:
         self._window = window
         self._zero_checksum = zero_checksum
         self._parts: deque[Part] = deque()
-        self._message: Message | None = None
         self._part: Part | None = None  # of the message that is being sent
         self._at = 0  # in the data of that part
         self._sequences: dict[int, int] = {}
@@ -92,7 +91,7 @@ class Outbound:
     @property
     def is_drained(self) -> bool:
         """All that there was is sent and acknowledged."""
-        return self._message is None and self.flight.oldest == self.flight.next
+        return self._part is None and self.flight.oldest == self.flight.next
 
     @property
     def unacknowledged(self) -> int:
@@ -145,36 +144,31 @@ class Outbound:
         return room
 
     def _is_window_closed(self) -> bool:
-        return not self.flight.in_flight and (self._part is not None or self._begin_message())
+        return not self.flight.in_flight and (self._part or self._begin_message()) is not None
 
-    def _begin_message(self) -> bool:
-        message = self._message = self._next_message()
+    def _begin_message(self) -> Part | None:
+        message = self._next_message()
         if message is None:
-            return False
+            return None
         sequence = 0
         if not message.unordered:
             sequence = self._sequences.get(message.stream, 0)
             self._sequences[message.stream] = (sequence + 1) & _M16
         flags = UNORDERED if message.unordered else 0
-        self._begin_part(
-            Part(
-                self.flight.next, 0, self.payload, memoryview(message.data), message.stream, sequence, message.protocol, flags,
-                begins=True, ends=True,
-            )
-        )  # fmt: skip
-        return True
+        data = memoryview(message.data)
+        return self._begin_part(
+            Part(self.flight.next, self.payload, data, message.stream, sequence, message.protocol, flags, message.done)
+        )
 
-    def _begin_part(self, part: Part) -> None:
-        part.count = -(-len(part.data) // part.size)
+    def _begin_part(self, part: Part) -> Part:
         self._parts.append(part)
         self._part, self._at = part, 0
+        return part
 
     def _send_new(self, most: int, now: float) -> int:
-        if self._part is None and not self._begin_message():
+        part = self._part or self._begin_message()
+        if part is None:
             return 0
-        part, message = self._part, self._message
-        if part is None or message is None:
-            raise AssertionError("a message has begun")
         flight, at = self.flight, self._at
         count = min(most, -(-(len(part.data) - at) // part.size))
         self._seal(part, at // part.size, count, flight.tsn(flight.next))
@@ -183,8 +177,8 @@ class Outbound:
         self._limited = False
         self._at = at + count * part.size
         if self._at >= len(part.data):
-            self._part = self._message = None
-            message.done()
+            self._part = None
+            part.done()
         return count
 
     def _seal(self, part: Part, index: int, count: int, tsn: int) -> None:
@@ -240,10 +234,9 @@ class Outbound:
                 self._wire.flush(previous)
             previous = size
             self._seal(part, index, 1, flight.tsn(number))
-        if numbers:
-            self._wire.flush(previous)
-            self._must_probe = False
-            self.sent_again += len(numbers)
+        self._wire.flush(previous)
+        self._must_probe = False
+        self.sent_again += len(numbers)
         return len(numbers)
 
     def _part_of(self, number: int) -> Part:
@@ -304,10 +297,7 @@ class Outbound:
 
     def _time_out(self, now: float) -> None:
         """Nothing was acknowledged until the deadline: first two packets are sent again, then all count as lost."""
-        self.deadline = None
         flight = self.flight
-        if flight.oldest == flight.next:
-            return
         self._timeouts += 1
         if self._timeouts == 1:
             self._must_probe = flight.timed_out_once() > 0
@@ -351,14 +341,6 @@ class Outbound:
         self.payload = size
         part = self._part
         if part is not None and self._at:
-            rest = Part(
-                self.flight.next, 0, size, part.data[self._at :], part.stream, part.sequence, part.protocol, part.flags,
-                begins=False, ends=True,
-            )  # fmt: skip
-            part.count = self._at // part.size
-            part.data = part.data[: self._at]
-            part.ends = False
-            self._begin_part(rest)
+            self._begin_part(part.cut(self._at, size))
         elif part is not None:
             part.size = size
-            part.count = -(-len(part.data) // size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from p2pcopy.net.channeldata import HEADER_SIZE, framed, is_channel_data, message_size
@@ -143,7 +144,18 @@ class TcpClient(TurnClient, asyncio.Protocol):
             self.transport.abort()
         finally:
             self._payloads.flush()
-            self.on_batch_end()
+            self._contained(self.on_batch_end)
+
+    def _take_payloads(self, channel: int, data: bytearray, size: int, segment: int) -> None:
+        self._contained(super()._take_payloads, channel, data, size, segment)
+
+    def _contained(self, call: Callable[..., None], *arguments: Any) -> None:
+        """asyncio gives the connection up when data_received() raises, and the place in the stream would be lost."""
+        try:
+            call(*arguments)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is reported
+            report = {"message": "what came through a TURN server could not be taken", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(report)
 
     def _take_messages(self, data: bytes) -> int:
         """All that are complete. Returns where the first one begins that is not."""
@@ -155,7 +167,7 @@ class TcpClient(TurnClient, asyncio.Protocol):
                 at += self._payloads.take(data, at, (len(data) - at) // size, size) * size
             else:
                 self._payloads.flush()
-                self._take_message(data[at : at + size])
+                self._contained(self._take_message, data[at : at + size])
                 at += size
         return at
 

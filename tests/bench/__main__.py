@@ -35,12 +35,17 @@ def main() -> None:
     if options.list:
         print("\n".join(f"{each.name:15} about {each.about_s():4.0f} s a round: {each.title}" for each in conditions))
         return
+    is_whole = options.scale == 1 and set(options.contenders) == set(rounds.CONTENDERS)
+    if options.write and not is_whole:
+        sys.exit("--write is for all contenders, at full scale")
     with _alone():
-        if not options.report:
-            if os.geteuid() != 0:
-                sys.exit("make bench makes network namespaces, which needs root")
-            _measure(chosen, options.rounds, options.contenders)
-        outcomes = _kept(conditions)
+        outcomes: dict[str, Outcome] = {}
+        for outcome in [] if options.report else _measured(chosen, options.rounds, options.contenders):
+            outcomes[outcome.condition] = outcome
+            if is_whole:  # at once: the rest takes its time
+                _keep(outcome)
+        if is_whole:
+            outcomes = _kept(conditions)
         text = report.section(conditions, outcomes)
         print(text)
         if options.write:
@@ -89,15 +94,20 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _measure(conditions: Sequence[Condition], wanted: int, contenders: Sequence[str]) -> None:
+def _measured(conditions: Sequence[Condition], wanted: int, contenders: Sequence[str]) -> Iterator[Outcome]:
+    if os.geteuid() != 0:
+        sys.exit("make bench makes network namespaces, which needs root")
     seconds = sum(each.about_s() * (each.rounds or wanted) for each in conditions)
     _say(f"this takes about {seconds / 60:.0f} minutes")
     missing = rounds.missing(contenders)
     for each in conditions:
         _say(each.title)
-        outcome = rounds.measure(each, each.rounds or wanted, contenders, missing, _say)
-        _RESULTS.mkdir(exist_ok=True)
-        (_RESULTS / f"{each.name}.json").write_text(json.dumps(to_json(outcome)))
+        yield rounds.measure(each, each.rounds or wanted, contenders, missing, _say)
+
+
+def _keep(outcome: Outcome) -> None:
+    _RESULTS.mkdir(exist_ok=True)
+    (_RESULTS / f"{outcome.condition}.json").write_text(json.dumps(to_json(outcome)))
 
 
 def _kept(conditions: Sequence[Condition]) -> dict[str, Outcome]:

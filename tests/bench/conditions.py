@@ -137,7 +137,7 @@ def plan(minutes: float) -> list[Condition]:
         *(_far(rtt_ms, loss, raw) for rtt_ms, loss in itertools.product(_RTTS_MS, _LOSSES)),
         Condition(
             "endurance",
-            f"{minutes:g} minutes at full speed",
+            "Endurance, at full speed",
             (Entry(STREAM, "stream"), raw[0]),
             seconds=minutes * 60,
             rounds=1,

@@ -65,6 +65,13 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return median if low == high else f"{median} ({low}-{high})"
 
 
+def spread_of_rates(runs: Sequence[Run]) -> str:
+    """In MiB/s, with more digits for slow ones."""
+    rates = [run.mib_s for run in runs]
+    median = statistics.median(rates) if rates else 0.0
+    return spread(rates, 1 if median >= 10 else 2 if median >= 1 else 3)
+
+
 def first_and_last(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
     """The samples of the first and of the last minute, of the half when it was shorter than two."""
     span = min(_MINUTE_S, samples[-1].at / 2) if samples else 0.0

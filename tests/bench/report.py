@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from bench.conditions import NATIVE, RAW, SCP, STOCK, Condition
-from bench.goals import first_and_last, rate, ratios, spread, verdicts
+from bench.goals import first_and_last, rate, ratios, spread, spread_of_rates, verdicts
 from bench.runs import Outcome, Run
 
 BEGIN, END = "<!-- bench begins -->", "<!-- bench ends -->"
@@ -76,7 +76,7 @@ def _table(condition: Condition, outcome: Outcome) -> list[str]:
 def _cells(runs: Sequence[Run]) -> str:
     cpu = " / ".join(f"{statistics.median(run.cpu_s_per_gib[side] for run in runs):.2f}" for side in (0, 1))
     peaks = f"{max(run.send.peak_mib for run in runs):.0f} / {max(run.receive.peak_mib for run in runs):.0f}"
-    return f"{spread([run.mib_s for run in runs], 1)} | {cpu} | {peaks}"
+    return f"{spread_of_rates(runs)} | {cpu} | {peaks}"
 
 
 def _seconds(condition: Condition, outcome: Outcome) -> list[str]:
@@ -125,7 +125,7 @@ def _matrix(far: Sequence[tuple[Condition, Outcome]]) -> list[str]:
         "|---|" + "---|" * (len(_FAR) + 1),
     ]
     for condition, outcome in far:
-        cells = [spread([run.mib_s for run in outcome.of(name)], 1) or "-" for name in _FAR]
+        cells = [spread_of_rates(outcome.of(name)) or "-" for name in _FAR]
         times = spread(ratios(outcome, RAW, NATIVE, lambda run: run.mib_s), 1) or "-"
         lines.append(f"| {condition.title} | {' | '.join(cells)} | {times} |")
     lines += ["", f"Rounds: {min(outcome.rounds for _, outcome in far)}."]

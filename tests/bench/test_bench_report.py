@@ -108,7 +108,7 @@ def test_the_report_has_a_table_for_each_condition_and_tells_what_is_missing() -
     assert f"| {RAW} | 305.0 (300.0-310.0) | 1.00 / 1.00 | 70 / 69 |" in text
     assert f"left out: {SCP}: no sshd" in text
     assert f"**failed: {NATIVE}, round 1: it broke**" in text
-    assert "| RTT 20 ms, loss 0 % | 50.0 | 2.0 | - | - | 25.0 |" in text
+    assert "| RTT 20 ms, loss 0 % | 50.0 | 2.00 | - | - | 25.0 |" in text
     assert "Not measured: GSO and GRO not used;" in text
 
 

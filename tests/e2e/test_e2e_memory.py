@@ -47,7 +47,7 @@ DirectoryStore.write = stuck
 def test_a_large_file_and_a_disk_that_is_stuck(tmp_path: Path) -> None:
     make(tmp_path / "tree" / "large", noise(96 * MIB))
     sender, receiver = peaks(tmp_path, disk=STUCK_DISK)
-    assert max(sender, receiver) < 120 * MIB
+    assert max(sender, receiver) < 150_000_000
     assert copied(tmp_path / "tree", tmp_path / "out")
 
 

@@ -176,6 +176,37 @@ def test_another_path_in_the_middle_of_a_message() -> None:
     assert [message for _, message in b.got] == messages
 
 
+def test_another_size_before_a_message_has_begun_to_leave() -> None:
+    """The window is closed, and small messages ask for more now and then: the next one is ready and waits."""
+    clock, a, b = pair(Road(delay_s=0.01), window=100_000, eager=False)
+    messages = [99_000, *[900] * 20, 5_000]
+    for size in messages:
+        a.send(noise(size))
+    for size in (1404, 1404, 200, 1160):
+        clock.run(clock.now + 0.9)
+        a.outbound.set_payload(size)
+    for _ in range(10):
+        b.consume(b.inbound.backlog)
+        clock.run(clock.now + 1)
+    assert sizes(b) == messages
+
+
+def test_the_next_tsn() -> None:
+    _, a, _ = pair(Road(delay_s=0.01))
+    assert a.outbound.next_tsn == a.first_tsn
+    a.send(noise(1161))
+    assert a.outbound.next_tsn == a.first_tsn + 2
+
+
+def test_a_path_that_is_back_with_nothing_on_the_way() -> None:
+    clock, a, b = pair(Road(delay_s=0.01))
+    a.outbound.path_is_back(clock.now)
+    assert a.outbound.due is None
+    a.send(b"x")
+    clock.run(1)
+    assert sizes(b) == [1]
+
+
 def test_a_wire_that_is_full_gets_nothing() -> None:
     clock, a, b = pair(Road(delay_s=0.01))
     a.wire.is_full = True
@@ -240,6 +271,10 @@ def test_what_is_given_up_is_not_waited_for() -> None:
     assert b.got == [(DATA_STREAM, b"whole")]
     b.inbound.data(fragment(b, 5, BEGINS | ENDS, b"next"))
     assert b.got[1:] == [(DATA_STREAM, b"next")]
+    b.inbound.data(fragment(b, 7, BEGINS | ENDS, b"last"))
+    b.inbound.forward((b.peer.first_tsn + 7) & 0xFFFFFFFF)
+    assert b.got[2:] == [(DATA_STREAM, b"last")]
+    assert b.inbound.cumulative == (b.peer.first_tsn + 7) & 0xFFFFFFFF
 
 
 @pytest.mark.parametrize("damage", ["tag", "checksum", "short"])

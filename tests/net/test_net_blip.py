@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab import Coturn, Family, Lab, Layout, Nat, Site, Topology
-from test_net_lab import ALONE, Pair, Rooms, with_stun
+from rooms import ALONE, Pair, Rooms, with_stun
 
 from p2pcopy.events import PathKind, Recovered, Stalled
 from p2pcopy.net.liveness import GONE_S
@@ -23,10 +23,8 @@ REFUSED_S = GONE_S + 4
 
 @pytest.fixture
 def rooms(request: pytest.FixtureRequest) -> Iterator[Rooms]:
-    with Lab(request.param) as lab:
-        rooms = Rooms(lab)
+    with Rooms(request.param) as rooms:
         yield rooms
-        rooms.clean_up()
 
 
 lan = pytest.mark.parametrize("rooms", [Topology.LAN], indirect=True)
@@ -108,49 +106,42 @@ def test_a_code_that_was_handed_out_before_is_still_good(rooms: Rooms) -> None:
 
 @pytest.mark.coturn
 def test_a_nat_that_forgets_and_refuses_does_not_end_the_session() -> None:
-    with Lab(Topology.TWO_NATS, refuses=True) as lab, Coturn(Lab.SERVER, lab=lab) as server:
-        rooms = Rooms(lab)
-        try:
-            pair = rooms.pair(with_stun(server), with_stun(server))
-            pair.a.told(pair.answer)
-            pair.connected(10)
-            pair.flow()
-            silence = lab.command(
-                "b",
-                "nft",
-                "add table ip silence; add chain ip silence out { type filter hook output priority 0; policy drop; }",
-            )
-            subprocess.run(silence, check=True)
-            lab.forget_mappings("b")
-            time.sleep(REFUSED_S)
-            assert [each.refused for each in pair.a.peer.trial().remote if each.candidate.type == "srflx"] == [True]
-            subprocess.run(lab.command("b", "nft", "delete table ip silence"), check=True)
-            pair.until_news(Recovered)
-            pair.flow()
-            assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
-        finally:
-            rooms.clean_up()
+    with Rooms(Topology.TWO_NATS, refuses=True) as rooms, Coturn(Lab.SERVER, lab=rooms.lab) as server:
+        pair = rooms.pair(with_stun(server), with_stun(server))
+        pair.a.told(pair.answer)
+        pair.connected(10)
+        pair.flow()
+        silence = rooms.lab.command(
+            "b",
+            "nft",
+            "add table ip silence; add chain ip silence out { type filter hook output priority 0; policy drop; }",
+        )
+        subprocess.run(silence, check=True)
+        rooms.lab.forget_mappings("b")
+        time.sleep(REFUSED_S)
+        assert [each.refused for each in pair.a.peer.trial().remote if each.candidate.type == "srflx"] == [True]
+        subprocess.run(rooms.lab.command("b", "nft", "delete table ip silence"), check=True)
+        pair.until_news(Recovered)
+        pair.flow()
+        assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
+        rooms.clean_up()
 
 
 def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session() -> None:
     site = Site(Nat.PORT_RESTRICTED, Family.IPV6)
-    with Lab(Layout(site, site), refuses=True) as lab:
-        rooms = Rooms(lab)
-        try:
-            pair = rooms.pair(ALONE, ALONE)
-            pair.a.told(pair.answer)
-            pair.connected(10)
-            pair.flow()
-            table = "table ip6 silence"
-            silence = f"add {table}; add chain ip6 silence out {{ type filter hook output priority 0; policy drop; }}"
-            subprocess.run(lab.command("b", "nft", silence), check=True)
-            lab.forget_mappings("b")
-            time.sleep(REFUSED_S)
-            subprocess.run(lab.command("b", "nft", f"delete {table}"), check=True)
-            pair.until_news(Recovered)
-            pair.flow()
-        finally:
-            rooms.clean_up()
+    with Rooms(Layout(site, site), refuses=True) as rooms:
+        pair = rooms.pair(ALONE, ALONE)
+        pair.a.told(pair.answer)
+        pair.connected(10)
+        pair.flow()
+        table = "table ip6 silence"
+        silence = f"add {table}; add chain ip6 silence out {{ type filter hook output priority 0; policy drop; }}"
+        subprocess.run(rooms.lab.command("b", "nft", silence), check=True)
+        rooms.lab.forget_mappings("b")
+        time.sleep(REFUSED_S)
+        subprocess.run(rooms.lab.command("b", "nft", f"delete {table}"), check=True)
+        pair.until_news(Recovered)
+        pair.flow()
 
 
 async def _until_away(rooms: Rooms) -> None:

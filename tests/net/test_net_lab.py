@@ -3,148 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
 
 import pytest
-from lab import PASSWORD, USERNAME, Coturn, Lab, Place, Topology
-from meeting import Inbox
+from lab import Coturn, Lab, Topology
+from rooms import ALONE, Rooms, with_stun, with_turn
 
 from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
 from p2pcopy.events import PathChanged, PathKind, Recovered, Stalled
 from p2pcopy.net import agent
-from p2pcopy.net.peer import PathNews, Peer, PeerChannel
-from p2pcopy.signaling.candidates import Candidate
 
 pytestmark = pytest.mark.lab
-
-ALONE = NetSettings(stun=())
-
-
-class Side:
-    """A peer in a place, driven from the test's thread."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.inbox = Inbox()
-        self.news: list[PathNews] = []
-        self._told = asyncio.Event()
-
-    def begin(
-        self,
-        settings: NetSettings,
-        secret: bytes,
-        *,
-        pin: bytes | None = None,
-        times: NetTimes = NetTimes(),  # noqa: B008
-    ) -> tuple[Candidate, ...]:
-        async def begin() -> tuple[Candidate, ...]:
-            self.peer = Peer(settings, secret, offering=pin is None, remote_pin=pin, times=times)
-            self.peer.on_path = self._take_news
-            return await self.peer.gather()
-
-        return self.place.run(begin())
-
-    def told(self, candidates: tuple[Candidate, ...]) -> None:
-        async def told() -> None:
-            self.peer.add_remote(candidates)
-
-        self.place.run(told())
-
-    def connect(self) -> Future[PeerChannel]:
-        async def connect() -> PeerChannel:
-            channel = await self.peer.connect()
-            channel.attach(self.inbox)
-            self.channel = channel
-            return channel
-
-        return self.place.start(connect())
-
-    def _take_news(self, news: PathNews) -> None:
-        self.news.append(news)
-        self._told.set()
-
-    async def next_news(self) -> None:
-        self._told.clear()
-        await self._told.wait()
-
-    async def until_news(self, kind: type[PathNews]) -> None:
-        while not any(isinstance(news, kind) for news in self.news):
-            await self.next_news()
-
-    async def say(self, message: bytes) -> None:
-        self.channel.send_control(message)
-
-    def close(self) -> None:
-        self.place.run(self.peer.close())
-
-
-@dataclass
-class Pair:
-    """Both sides, and what they will be connected by."""
-
-    a: Side
-    b: Side
-    answer: tuple[Candidate, ...]
-    left: Future[PeerChannel]
-    right: Future[PeerChannel]
-
-    def connected(self, timeout: float) -> tuple[PeerChannel, PeerChannel]:
-        end = time.monotonic() + timeout
-        return self.left.result(timeout), self.right.result(max(0.1, end - time.monotonic()))
-
-    def until_news(self, kind: type[PathNews]) -> None:
-        for side in (self.a, self.b):
-            side.place.run(side.until_news(kind))
-
-    def flow(self) -> None:
-        """Both ways, within 10 s."""
-        for side, other in ((self.a, self.b), (self.b, self.a)):
-            expected = len(other.inbox.control) + 1
-            side.place.run(side.say(b"x"))
-            other.place.run(other.inbox.until(control=expected), 10)
-
-    def kinds(self) -> tuple[PathKind, PathKind]:
-        return self.a.peer.path().kind, self.b.peer.path().kind
-
-
-class Rooms:
-    """Makes pairs of sides in a laboratory, and cleans them up."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.sides: list[Side] = []
-
-    def side(self, member: str) -> Side:
-        self.sides.append(Side(Place(self.lab, member).__enter__()))
-        return self.sides[-1]
-
-    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = NetTimes()) -> Pair:  # noqa: B008
-        """a has made an offer and waits; b has it and connects."""
-        secret = os.urandom(16)
-        left, right = self.side("a"), self.side("b")
-        offer = left.begin(a, secret, times=times)
-        answer = right.begin(b, secret, pin=left.peer.pin, times=times)
-        right.told(offer)
-        return Pair(left, right, answer, left.connect(), right.connect())
-
-    def clean_up(self) -> None:
-        for side in self.sides:
-            if hasattr(side, "peer"):
-                side.close()
-            side.place.__exit__(None, None, None)
-        self.sides.clear()
 
 
 @pytest.fixture
 def rooms(request: pytest.FixtureRequest) -> Iterator[Rooms]:
-    with Lab(request.param) as lab:
-        rooms = Rooms(lab)
+    with Rooms(request.param) as rooms:
         yield rooms
-        rooms.clean_up()
 
 
 lan = pytest.mark.parametrize("rooms", [Topology.LAN], indirect=True)
@@ -157,15 +33,6 @@ def coturn(rooms: Rooms) -> Iterator[Coturn]:
     with Coturn(Lab.SERVER, lab=rooms.lab) as server:
         yield server
         rooms.clean_up()
-
-
-def with_stun(coturn: Coturn) -> NetSettings:
-    return NetSettings(stun=(IceServer(coturn.stun_url),))
-
-
-def with_turn(coturn: Coturn, relay: Relay = Relay.AUTO) -> NetSettings:
-    turn = IceServer(coturn.turn_url, USERNAME, PASSWORD)
-    return NetSettings(stun=(IceServer(coturn.stun_url),), turn=(turn,), relay=relay)
 
 
 @lan
