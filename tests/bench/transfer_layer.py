@@ -109,14 +109,16 @@ class LocalChannel:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=["random", "small"])
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of files: {', '.join(KINDS)}; the default is all")
     parser.add_argument("--mib", type=int, default=1024, help="size of the big file")
     parser.add_argument("--folder", help="on the disk to measure; the default is the one for temporary files")
     parser.add_argument("--window", type=int, default=32, help="MiB that may wait at the receiver")
     parser.add_argument("--profile", action="store_true", help="print where the loops spend their time")
     options = parser.parse_args()
+    if unknown := set(options.kinds) - set(KINDS):
+        parser.error(f"there is no {', '.join(unknown)}")
     print(f"{'':8}{'MiB/s':>8}{'files/s':>9}  CPU seconds per GiB (small: per 10,000 files) by thread; peak MiB")
-    for kind in options.kinds:
+    for kind in options.kinds or KINDS:
         with tempfile.TemporaryDirectory(prefix="p2pcopy-bench-", dir=options.folder) as folder:
             source = Path(folder) / "source"
             make(kind, source, options.mib)

@@ -179,7 +179,7 @@ def test_another_path_in_the_middle_of_a_message() -> None:
 def test_another_size_before_a_message_has_begun_to_leave() -> None:
     """The window is closed, and small messages ask for more now and then: the next one is ready and waits."""
     clock, a, b = pair(Road(delay_s=0.01), window=100_000, eager=False)
-    messages = [99_000, *[900] * 20, 5_000]
+    messages = [99_000, 99_000, *[900] * 40, 5_000]
     for size in messages:
         a.send(noise(size))
     for size in (1404, 1404, 200, 1160):
@@ -271,10 +271,11 @@ def test_what_is_given_up_is_not_waited_for() -> None:
     assert b.got == [(DATA_STREAM, b"whole")]
     b.inbound.data(fragment(b, 5, BEGINS | ENDS, b"next"))
     assert b.got[1:] == [(DATA_STREAM, b"next")]
-    b.inbound.data(fragment(b, 7, BEGINS | ENDS, b"last"))
-    b.inbound.forward((b.peer.first_tsn + 7) & 0xFFFFFFFF)
+    b.inbound.data(fragment(b, 7, BEGINS, b"la"))
+    b.inbound.data(fragment(b, 8, ENDS, b"st"))
+    b.inbound.forward((b.peer.first_tsn + 8) & 0xFFFFFFFF)
     assert b.got[2:] == [(DATA_STREAM, b"last")]
-    assert b.inbound.cumulative == (b.peer.first_tsn + 7) & 0xFFFFFFFF
+    assert b.inbound.cumulative == (b.peer.first_tsn + 8) & 0xFFFFFFFF
 
 
 @pytest.mark.parametrize("damage", ["tag", "checksum", "short"])
