@@ -9,6 +9,7 @@ import stat
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from p2pcopy.config import KIB, MIB
@@ -21,6 +22,7 @@ if sys.platform != "win32":
 
 MAX_NAME_BYTES: Final = 255
 _SMALL: Final = 256 * KIB
+_LONGEST_HOLE: Final = 64 * MIB
 _AT_ONCE: Final = hasattr(os, "pwritev")
 _MOST_PARTS: Final = 16  # that every system takes (POSIX, IOV_MAX)
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
@@ -54,6 +56,7 @@ class PartFile:
         "_birth",
         "_device",
         "_fd",
+        "_hole",
         "_inode",
         "_mtime_ns",
         "_reserved",
@@ -72,6 +75,7 @@ class PartFile:
         self._reserved = False
         self._mtime_ns = 0
         self._size = 0
+        self._hole = 0, 0
         self._birth: tuple[int, int] | None = None
         self._fd: int | None = _create(directory, self.part)
         status = os.fstat(self._fd)
@@ -126,17 +130,20 @@ class PartFile:
             self._birth = native.birth(self._fd)
             os.close(self._fd)
             self._fd = None
+            self._hole = 0, 0
 
     def write(self, offset: int, size: int, parts: Sequence[bytes | memoryview]) -> None:
         """size: of all parts together."""
         fd = self.open_fd
-        if self._reserved and all(map(is_zero, parts)) and native.punch_hole(fd, offset, size):
-            return
-        _write_at(fd, offset, size, parts)
+        if self._reserved and all(map(is_zero, parts)):
+            self._leave_hole(offset, size)
+        else:
+            _write_at(fd, offset, size, parts)
 
     def seal(self, size: int, mode: int, mtime_ns: int) -> None:
         """All is written: cut it to size bytes, set mode and modification time."""
         fd = self.open_fd
+        self._punch()
         if os.fstat(fd).st_size != size:
             os.ftruncate(fd, size)
         if sys.platform != "win32":
@@ -175,6 +182,19 @@ class PartFile:
         finally:
             self.suspend()
 
+    def _leave_hole(self, offset: int, size: int) -> None:
+        """What is reserved reads as zeros already; many blocks together also give their space back."""
+        start, end = self._hole
+        if offset != end or end - start >= _LONGEST_HOLE:
+            self._punch()
+            start = offset
+        self._hole = start, offset + size
+
+    def _punch(self) -> None:
+        (start, end), self._hole = self._hole, (0, 0)
+        if end > start:
+            native.punch_hole(self.open_fd, start, end - start)
+
     def _is(self, status: os.stat_result) -> bool:
         return (status.st_dev, status.st_ino) == (self._device, self._inode) and stat.S_ISREG(status.st_mode)
 
@@ -204,7 +224,13 @@ class Writeback:
 
 def is_zero(data: bytes | memoryview) -> bool:
     """Nothing but zero bytes; quick for data that is not."""
-    return len(data) > 0 and data[0] == 0 and data[-1] == 0 and bytes(data) == bytes(len(data))
+    return len(data) > 0 and data[0] == 0 and data[-1] == 0 and bytes(data) == _zeros(len(data))
+
+
+@lru_cache(maxsize=1)
+def _zeros(size: int) -> bytes:
+    """Kept: allocating a block's worth each time takes longer than the comparison."""
+    return bytes(size)
 
 
 def _create(directory: Directory, name: str) -> int:

@@ -36,6 +36,9 @@ HELD_ROUNDS = 2
 # As Linux (tcp_pacing_ss_ratio, tcp_pacing_ca_ratio).
 START_PACING = 2.0
 WARNING_LOSSES = 6
+YIELD_BETA = 0.5
+YIELD_BELOW = 0.95
+CROWDED = 0.7
 START_BETA = 0.5
 START_PLATEAU = 0.7
 PACING = 1.25
@@ -141,6 +144,8 @@ class Controller:
         self._pending = 0  # losses that are not judged yet
         self._queue_s = 0.0
         self._high_samples = 0
+        self._is_drained = self._is_crowded = False
+        self._held_queue_s = 0.0
         self._held_rounds = 0  # of slow start in which the window stays as it is, 0: it grows
         self._growth = 1.0  # packets a packet acknowledged, in slow start
         self._css_rtt = 0.0
@@ -260,11 +265,17 @@ class Controller:
     def _reduce(self, now: float, lost: int) -> None:
         self._before = Before(self.window, self._threshold, self._plateau, lost)
         # RFC 9438 section 4.7: a flow that is shrinking makes room for others
-        self._plateau = self.window * (1 + BETA) / 2 if self.window < self._plateau else self.window
-        survived = 1 - lost / max(self.window, self._round.acknowledged + lost)
-        if self.is_starting:
+        beta = BETA
+        if self.is_starting and not self._is_crowded:
             self._plateau = START_PLATEAU * self.window
-        self.window = max(MIN_WINDOW, self.window * min(START_BETA if self.is_starting else BETA, survived))
+            beta = START_BETA
+        elif self.window < self._plateau * YIELD_BELOW:
+            beta = YIELD_BETA
+            self._plateau = self.window * (1 + beta) / 2
+        else:
+            self._plateau = self.window
+        survived = 1 - lost / max(self.window, self._round.acknowledged + lost)
+        self.window = max(MIN_WINDOW, self.window * min(beta, survived))
         self._threshold = self.window
         self._held_rounds = 0
         self._deaf_until = now + self._srtt / 4
@@ -280,7 +291,7 @@ class Controller:
     def _grow(self, now: float, newly: int, delivered: int) -> None:
         used = max(self._used, self._round.used)
         if self.is_starting:
-            if not self._held_rounds and (
+            if not self._held_rounds and not self._is_crowded and (
                 self._high_samples >= HYSTART_SAMPLES or self._round.queued_lost >= WARNING_LOSSES
             ):
                 self._held_rounds = 1
@@ -310,10 +321,19 @@ class Controller:
                 return
             if self._held_rounds:
                 self._held_rounds += 1
-                if ended.min_rtt < self._floor.value + self._hystart_s:
+                queue_s = ended.min_rtt - self._floor.value
+                if self._held_rounds > HELD_ROUNDS and not self._is_drained:
+                    self.window = max(MIN_WINDOW, self.window * (self._floor.value + self._hystart_s) / ended.min_rtt)
+                    self._is_drained = True
+                    self._held_queue_s = queue_s
+                    self._held_rounds = 1
+                elif self._is_drained and self._held_rounds > HELD_ROUNDS and queue_s > CROWDED * self._held_queue_s:
                     self._held_rounds = 0
-                elif self._held_rounds > HELD_ROUNDS:
+                    self._is_crowded = True
+                elif self._is_drained and self._held_rounds > HELD_ROUNDS:
                     self._end_start(ended.min_rtt)
+                elif not self._is_drained and queue_s < self._hystart_s:
+                    self._held_rounds = 0
         self._used = ended.used
         lost = ended.lost - ended.queued_lost
         self._level.add(ended.acknowledged - ended.queued + lost, lost)
@@ -325,8 +345,6 @@ class Controller:
 
     def _end_start(self, rtt: float) -> None:
         """Leaves what fits the path without a queue."""
-        self._plateau = self.window
-        self.window = max(MIN_WINDOW, self.window * (self._floor.value + self._hystart_s) / rtt)
         self._plateau = self._threshold = self.window
         self._held_rounds = 0
         self._begin_epoch()

@@ -37,8 +37,6 @@ _CLOSE_S: Final = 0.2
 _MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 _PMTUDISC_DONT: Final = 0
 _PMTUDISC_PROBE: Final = 3
-_IPV6_MTU: Final = 24
-_IPV6_MIN_MTU: Final = 1280
 _ETHERNET_PAYLOAD: Final = {socket.AF_INET: 1500 - 20 - 8, socket.AF_INET6: 1500 - 40 - 8}
 _SEGMENT_SIZE: Final = struct.Struct("=H")
 _GRO_SIZE: Final = struct.Struct("=i")
@@ -96,8 +94,7 @@ class UdpSocket(ABC):
         """What waits has a moment to go out. Idempotent."""
 
     def probe_mtu(self, on: bool) -> int:
-        """On: datagrams leave as they are, whatever ICMP says (IP_PMTUDISC_PROBE, ip(7)). Off: IP may fragment them; IPv6 does
-        so with all that is longer than every path takes.
+        """On: datagrams leave as they are, whatever ICMP says (IP_PMTUDISC_PROBE, ip(7)). Off: IP may fragment them.
 
         The largest UDP payload in bytes worth a try, 0 where none is.
         """
@@ -106,8 +103,6 @@ class UdpSocket(ABC):
         level, option = _MTU_DISCOVER[self.raw.family]
         try:
             self.raw.setsockopt(level, option, _PMTUDISC_PROBE if on else _PMTUDISC_DONT)
-            if self.raw.family == socket.AF_INET6:  # no router cuts it, and of those that drop it not all say so
-                self.raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, 0 if on else _IPV6_MIN_MTU)
         except OSError:
             return 0
         return _ETHERNET_PAYLOAD[self.raw.family]

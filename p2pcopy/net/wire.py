@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from p2pcopy.net.endpoint import Endpoint
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.records import MAX_RECORD, Records
+
+
+RELAYED_BURST: Final = 16  # packets: coturn drops what a client on TCP or TLS cannot take at once, from 32 KiB on
 
 
 class Paths(Protocol):
@@ -36,8 +39,10 @@ class PathWire:
 
     @property
     def burst(self) -> int:
-        endpoint = self.endpoint
-        return endpoint.burst if endpoint is not None else 1
+        pair = self._paths.pair
+        if pair is None:
+            return 1
+        return min(pair.local.burst, RELAYED_BURST) if pair.is_relayed else pair.local.burst
 
     @property
     def is_full(self) -> bool:
