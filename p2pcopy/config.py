@@ -124,7 +124,6 @@ class TransferLimits:
     max_depth: int = 128
     max_open_files: int = 4096
     max_bad_blocks: int = 3
-    first_window: int = 4 * MIB
     max_window: int = 32 * MIB
     ping_s: float = 3.0
     silence_s: float = 14.0

@@ -35,6 +35,7 @@ PURE = (
     "p2pcopy.net.findings",
     "p2pcopy.net.inbound",
     "p2pcopy.net.flight",
+    "p2pcopy.net.halves",
     "p2pcopy.net.link",
     "p2pcopy.net.liveness",
     "p2pcopy.net.messages",

@@ -2,7 +2,7 @@
 
 The one place that touches RTCSctpTransport's inside for the fast path. What it says on the wire is plain SCTP over DTLS (RFC 8261):
 any WebRTC peer can be on the other side. Extensions: zero checksums (RFC 9653), padding of path MTU probes (RFC 4820), and a
-parameter that only tells another p2pcopy that it may acknowledge less often and send more ahead.
+parameter that tells another p2pcopy that it may acknowledge less often, send more ahead, and cut chunks in two (halves.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aiortc.rtcsctptransport import (
 )
 from aiortc.rtcsctptransport import Chunk as StockChunk
 
-from p2pcopy.net import packets
+from p2pcopy.net import halves, packets
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.inbound import Inbound, Violation
@@ -66,6 +66,7 @@ class FastSctpTransport(BoundedSctpTransport):
         self._path = path
         self._takes_zero_checksum = False
         self._is_attached = False
+        self._halves = halves.Halves()
         self._way: Way
         self._wire: PathWire
         self._inbound: Inbound
@@ -151,6 +152,7 @@ class FastSctpTransport(BoundedSctpTransport):
             next_message=self._next_message,
             window=self._ssthresh,
             zero_checksum=self._takes_zero_checksum,
+            takes_halves=bool(self.is_peer_fast),
             ack_delay=ACK_DELAY_S if self.is_peer_fast else FOREIGN_ACK_DELAY_S,
         )
         self._outbound.on_silence = self._on_silence
@@ -342,6 +344,10 @@ class FastSctpTransport(BoundedSctpTransport):
                 sack = packets.parse_sack(chunk)
                 if sack is not None:
                     self._outbound.acknowledged(sack, self._clock.time())
+            case halves.HALF:
+                whole = self._halves.take(chunk)
+                if whole is not None:
+                    self._take(whole)
             case packets.HEARTBEAT_ACK:
                 self._mtu.answered(packets.heartbeat_token(chunk))
             case packets.FORWARD_TSN:

@@ -14,6 +14,7 @@ from typing import Final
 
 from p2pcopy.net.congestion import Controller
 from p2pcopy.net.flight import Flight
+from p2pcopy.net.halves import halves
 from p2pcopy.net.inbound import BEGINS, ENDS, UNORDERED
 from p2pcopy.net.messages import Message, Part, Wire
 from p2pcopy.net.packets import COMMON_HEADER, DATA, DATA_HEADER, Sack, Way
@@ -32,6 +33,7 @@ FEW: Final = 2  # packets on the way while nothing comes back
 _M16: Final = 0xFFFF
 _M32: Final = 0xFFFFFFFF
 _pack_data: Final = struct.Struct("!HHLLBBHLHHL").pack_into
+_pack_chunk: Final = struct.Struct("!BBHLHHL").pack
 _pack_tsn: Final = struct.Struct("!L").pack_into
 _pack_checksum: Final = struct.Struct("<L").pack_into
 _AT_FLAGS: Final = 13
@@ -40,7 +42,8 @@ _AT_TSN: Final = 16
 
 class Outbound:
     """way: to the peer; next_message: the next one to send, or None; window: the
-    peer's, in bytes; zero_checksum: the peer takes packets without one (RFC 9653); ack_delay: s by which the peer may delay a SACK.
+    peer's, in bytes; zero_checksum: the peer takes packets without one (RFC 9653); takes_halves: and packets that are too long for
+    the path in two (halves.py); ack_delay: s by which the peer may delay a SACK.
 
     on_silence: called when nothing comes back for a second timeout in a row or more, with the number of timeouts.
     """
@@ -55,6 +58,7 @@ class Outbound:
         next_message: Callable[[], Message | None],
         window: int,
         zero_checksum: bool,
+        takes_halves: bool,
         ack_delay: float,
     ) -> None:
         self.flight = Flight(first_tsn, now, ack_delay)
@@ -68,6 +72,7 @@ class Outbound:
         self._next_message = next_message
         self._window = window
         self._zero_checksum = zero_checksum
+        self._takes_halves = takes_halves
         self._parts: deque[Part] = deque()
         self._part: Part | None = None  # of the message that is being sent
         self._at = 0  # in the data of that part
@@ -187,7 +192,7 @@ class Outbound:
         data, size, zero_checksum = part.data, part.size, self._zero_checksum
         full = DATA_HEADER + size
         window = view[DATA_HEADER:full]
-        flags = part.flags | (BEGINS if part.begins and index == 0 else 0)
+        flags = _flags(part, index)
         _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + size, tsn, part.stream,
                    part.sequence, part.protocol)  # fmt: skip
         is_last = index + count == part.count
@@ -204,7 +209,7 @@ class Outbound:
         if is_last:
             at = (part.count - 1) * size
             rest = len(data) - at
-            flags = part.flags | (ENDS if part.ends else 0) | (BEGINS if part.begins and part.count == 1 else 0)
+            flags = _flags(part, part.count - 1)
             _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + rest, tsn, part.stream,
                        part.sequence, part.protocol)  # fmt: skip
             end = DATA_HEADER + rest
@@ -229,6 +234,11 @@ class Outbound:
             part = self._part_of(number)
             index = number - part.first
             size = DATA_HEADER + min(part.size, len(part.data) - index * part.size)
+            if size > DATA_HEADER + self.payload and self._takes_halves:
+                self._wire.flush(previous)
+                previous = 0
+                self._send_halves(part, index, flight.tsn(number))
+                continue
             size = (size + 3) & ~3
             if previous and size != previous:
                 self._wire.flush(previous)
@@ -238,6 +248,19 @@ class Outbound:
         self._must_probe = False
         self.sent_again += len(numbers)
         return len(numbers)
+
+    def _send_halves(self, part: Part, index: int, tsn: int) -> None:
+        """A packet that has become too long for the path."""
+        data = bytes(part.data[index * part.size : (index + 1) * part.size])
+        length = DATA_HEADER - COMMON_HEADER + len(data)
+        head = _pack_chunk(DATA, _flags(part, index), length, tsn, part.stream, part.sequence, part.protocol)
+        first, second = halves(head + data)
+        for half in (first, second):
+            packet = self._way.packet(half, zero_checksum=self._zero_checksum)
+            self._wire.plain[: len(packet)] = packet
+            if self._wire.seal(len(packet)) != len(packet):
+                raise ConnectionError("OpenSSL cannot encrypt any more")
+        self._wire.flush(COMMON_HEADER + len(first))
 
     def _part_of(self, number: int) -> Part:
         return self._parts[bisect_right(self._parts, number, key=lambda part: part.first) - 1]
@@ -344,3 +367,10 @@ class Outbound:
             self._begin_part(part.cut(self._at, size))
         elif part is not None:
             part.size = size
+
+
+def _flags(part: Part, index: int) -> int:
+    """Of the packet with this index in the part."""
+    begins = part.begins and index == 0
+    ends = part.ends and index == part.count - 1
+    return part.flags | (BEGINS if begins else 0) | (ENDS if ends else 0)

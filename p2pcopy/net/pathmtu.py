@@ -25,7 +25,7 @@ MAX_TRIES: Final = 3  # MAX_PROBES
 MIN_WAIT_S: Final = 0.3  # PROBE_TIMER
 FIRST_RTT_S: Final = 0.1
 RAISE_S: Final = 600.0  # PMTU_RAISE_TIMER
-HOLE_S: Final = 30.0  # after a black hole; doubled with each
+HOLE_S: Final = 5.0  # after what looked like a black hole, and may have been a short break; doubled with each
 
 
 class PathMtuSearch:

@@ -10,7 +10,6 @@ from p2pcopy.net.endpoint import Endpoint
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.records import MAX_RECORD, Records
 
-
 RELAYED_BURST: Final = 16  # packets: coturn drops what a client on TCP or TLS cannot take at once, from 32 KiB on
 
 

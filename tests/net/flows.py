@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import struct
 import time
+from collections import Counter
 from concurrent.futures import Future
+from itertools import pairwise
+from typing import cast
 
 from meeting import Inbox
 from rooms import Side
 
+from p2pcopy.net.endpoint import Address, Endpoint
+from p2pcopy.net.fastsctp import FastSctpTransport
+from p2pcopy.net.outbound import Outbound
 from p2pcopy.net.peer import PeerChannel
 
 MIB = 1024 * 1024
@@ -90,6 +95,10 @@ class Flow:
         """Wait until so much more has arrived."""
         self._sink.place.run(self.arrivals.until(data_bytes=self.arrivals.data_bytes + mib * MIB), timeout)
 
+    def broken(self, timeout: float = ENOUGH_S) -> BaseException | None:
+        """Wait until it can send no more; what has ended it."""
+        return self._sending.exception(timeout)
+
     def finish(self, timeout: float = ENOUGH_S) -> None:
         """End it, and see that everything has arrived once, and as it was sent."""
         end = time.monotonic() + timeout
@@ -108,5 +117,41 @@ class Flow:
 
     def gap(self, since: float) -> float:
         """The longest time in s in which nothing came, among those that ended after this moment (time.monotonic())."""
-        times = [0.0, *self.arrivals.times]
-        return max((each - before for before, each in zip(times, times[1:], strict=False) if each > since), default=0.0)
+        return max((each - before for before, each in pairwise(self.arrivals.times) if each > since), default=0.0)
+
+
+def outbound(side: Side) -> Outbound:
+    """What sends the data of a side with the fast path."""
+    sctp = side.peer._sctp
+    assert isinstance(sctp, FastSctpTransport)
+    return sctp._outbound
+
+
+class Batches:
+    """How many datagrams go from one side to the other at a time, on average."""
+
+    def __init__(self, source: Side, sink: Side) -> None:
+        pair = source.peer._ice.pair
+        assert pair is not None
+        self._out, self._in = Counter[str](), Counter[str]()
+        endpoint, ice = cast(Endpoint, pair.local), sink.peer._ice
+        send, receive = endpoint.send_burst, ice.batch_received
+
+        def count_out(data: memoryview, segment: int, address: Address) -> None:
+            self._out.update(calls=1, datagrams=-(-len(data) // segment))
+            send(data, segment, address)
+
+        def count_in(data: bytearray, size: int, segment: int, address: Address, endpoint: Endpoint) -> None:
+            self._in.update(calls=1, datagrams=-(-size // segment))
+            receive(data, size, segment, address, endpoint)
+
+        endpoint.send_burst = count_out  # type: ignore[method-assign]
+        ice.batch_received = count_in  # type: ignore[method-assign]
+
+    @property
+    def sent(self) -> float:
+        return self._out["datagrams"] / self._out["calls"]
+
+    @property
+    def received(self) -> float:
+        return self._in["datagrams"] / self._in["calls"]

@@ -10,10 +10,11 @@ from typing import cast
 from simulated_bottleneck import Bottleneck, Clock, Road
 
 from p2pcopy.net import packets
+from p2pcopy.net.halves import HALF, Halves
 from p2pcopy.net.inbound import Inbound
 from p2pcopy.net.messages import Message
-from p2pcopy.net.outbound import Outbound
-from p2pcopy.net.packets import Way
+from p2pcopy.net.outbound import BASE_PAYLOAD, Outbound
+from p2pcopy.net.packets import DATA_HEADER, Way
 
 OVERHEAD = 28 + 37  # IP, UDP, DTLS
 BATCH_S = 0.0002
@@ -44,13 +45,16 @@ class Packets:
 
 @dataclass
 class End:
-    """One side. window: what it lets wait; eager: messages are done with as soon as they come."""
+    """One side. window: what it lets wait; eager: messages are done with as soon as they come; narrow: what is longer than packets
+    of the size that goes everywhere is lost on the way from here."""
 
     clock: Clock
     name: str
     window: int = 32 << 20
     zero_checksum: bool = True
     eager: bool = True
+    takes_halves: bool = True
+    narrow: bool = False
     sack_every: int = 64
     first_tsn: int = 0xFFFFFF00
     got: list[tuple[int, bytes]] = field(default_factory=list)
@@ -63,6 +67,7 @@ class End:
         self.wire = Packets()
         self.queue: deque[Message] = deque()
         self.arrived: list[bytes] = []
+        self.halves = Halves()
         way = Way(5000, 5000, tags[peer.name])
         self.way = way
         self.inbound = Inbound(
@@ -82,6 +87,7 @@ class End:
             next_message=lambda: self.queue[0] if self.queue else None,
             window=peer.window,
             zero_checksum=self.zero_checksum,
+            takes_halves=self.takes_halves,
             ack_delay=0.05,
         )
         self._timer = float("inf")
@@ -125,7 +131,7 @@ class End:
     def flush(self) -> None:
         for packet in self.wire.sent:
             self.sent_packets += 1
-            if not self.cut:
+            if not self.cut and not (self.narrow and len(packet) > DATA_HEADER + BASE_PAYLOAD):
                 self.road.send(packet, len(packet) + OVERHEAD, self.peer.receive)
         self.wire.sent.clear()
 
@@ -179,6 +185,11 @@ class End:
         if not self.inbound.is_sound(packet):
             return
         for chunk in packets.chunks(packet):
+            if chunk.kind == HALF:
+                whole = self.halves.take(chunk)
+                if whole is None:
+                    continue
+                chunk = whole
             if chunk.kind == packets.DATA and (data := packets.parse_data(chunk)) is not None:
                 self.inbound.data(data)
             elif chunk.kind == packets.SACK and (sack := packets.parse_sack(chunk)) is not None:

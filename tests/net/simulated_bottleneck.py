@@ -52,7 +52,8 @@ class Clock:
 @dataclass(frozen=True)
 class Road:
     """One direction. rate: bytes/s, infinite without a bottleneck; queue: bytes that may wait; loss, reordered, doubled: shares of
-    packets; late_s: by how much the reordered ones come later."""
+    packets; late_s: by how much the reordered ones come later; polices: what is too much is dropped at once, and nothing waits: the
+    queue is the bucket's depth."""
 
     rate: float = math.inf
     delay_s: float = 0.0
@@ -62,6 +63,7 @@ class Road:
     late_s: float = 0.002
     doubled: float = 0.0
     jitter_s: float = 0.0
+    polices: bool = False
 
 
 class Bottleneck:
@@ -89,7 +91,9 @@ class Bottleneck:
             if self.waiting_s * road.rate + size > road.queue:
                 self.dropped += 1
                 return
-            self._free_at = left = max(self._free_at, left) + size / road.rate
+            self._free_at = max(self._free_at, left) + size / road.rate
+            if not road.polices:
+                left = self._free_at
         self.passed += size
         due = left + road.delay_s
         if road.jitter_s:  # packets stay in order
@@ -449,6 +453,7 @@ class Case:
     latest: float = 0.0
     seconds: float = 30.0
     jitter_s: float = 0.0
+    polices: bool = False
     packets: float = math.inf
     fastest: float = math.inf
     seed: int = 1
@@ -457,7 +462,7 @@ class Case:
         clock = Clock()
         rate = self.mbit * MBIT
         queue = max(self.queue_s * rate, 2 * PACKET) if rate != math.inf else math.inf
-        road = Road(rate, self.rtt_s / 2, queue, self.loss, jitter_s=self.jitter_s)
+        road = Road(rate, self.rtt_s / 2, queue, self.loss, jitter_s=self.jitter_s, polices=self.polices)
         bottleneck = Bottleneck(clock, road, self.seed)
         flows = []
         random = Random(self.seed)

@@ -161,6 +161,24 @@ def test_a_path_that_is_cut_costs_little() -> None:
     assert a.sent_packets < 44 * 6 + 200
 
 
+def test_after_a_short_cut_what_a_long_queue_held_is_sent_again_at_once() -> None:
+    """Packets that were sent twice tell nothing of the round trip, and the queue that was there before is gone."""
+    rate = 50 * MBIT
+    clock, a, b = pair(Road(delay_s=0.005, rate=rate, queue=2e6))
+    for _ in range(200):
+        a.send(noise(250_000))
+    clock.run(5)
+    a.outbound.controller.window = 1000.0  # as after a minute of CUBIC
+    clock.run(6)
+    a.cut = b.cut = True
+    clock.run(7)
+    a.cut = b.cut = False
+    on_the_way = a.outbound.flight.next
+    assert on_the_way - a.outbound.flight.oldest > 800
+    clock.run(9.2)
+    assert a.outbound.flight.oldest >= on_the_way
+
+
 def test_another_path_in_the_middle_of_a_message() -> None:
     clock, a, b = pair(Road(delay_s=0.02, rate=20 * MBIT, queue=1e6))
     a.outbound.set_payload(1404)
@@ -205,6 +223,34 @@ def test_a_path_that_is_back_with_nothing_on_the_way() -> None:
     a.send(b"x")
     clock.run(1)
     assert sizes(b) == [1]
+
+
+@pytest.mark.parametrize("zero_checksum", [True, False])
+@pytest.mark.parametrize("loss", [0, 0.05])
+def test_what_is_under_way_when_the_path_gets_narrow_arrives_in_halves(zero_checksum: bool, loss: float) -> None:
+    clock, a, b = pair(Road(delay_s=0.02, rate=20 * MBIT, queue=1e6, loss=loss), zero_checksum=zero_checksum)
+    a.outbound.set_payload(1404)
+    messages = [noise(250_000 - seed, seed) for seed in range(4)]
+    for message in messages:
+        a.send(message)
+    clock.run(0.2)
+    a.narrow = True
+    a.outbound.on_silence = lambda timeouts: a.outbound.set_payload(BASE_PAYLOAD)
+    clock.run(10)
+    assert [message for _, message in b.got] == messages
+
+
+def test_a_peer_that_takes_no_halves_gets_whole_packets() -> None:
+    clock, a, b = pair(Road(delay_s=0.02), takes_halves=False)
+    a.outbound.set_payload(1404)
+    a.cut = True
+    a.send(noise(20_000))
+    clock.run(1)
+    a.outbound.set_payload(BASE_PAYLOAD)
+    a.cut = False
+    clock.run(5)
+    assert sizes(b) == [20_000]
+    assert not b.halves._waiting
 
 
 def test_a_wire_that_is_full_gets_nothing() -> None:
@@ -318,3 +364,11 @@ def test_openssl_that_refuses_is_an_error() -> None:
     a.wire.seal = lambda size: -1  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
         a.send(bytes(5000))
+    clock, a, _ = pair(Road())
+    a.outbound.set_payload(1404)
+    a.cut = True
+    a.send(bytes(5000))
+    a.outbound.set_payload(BASE_PAYLOAD)
+    a.wire.seal = lambda size: -1  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        clock.run(5)

@@ -156,7 +156,7 @@ def test_black_holes_are_tested_less_and_less_often() -> None:
     for hole in range(20):
         search.black_hole(1000.0 * hole)
         waits.append(search.due() - 1000.0 * hole)
-    assert waits[:6] == [30, 60, 120, 240, 480, 600]
+    assert waits[:6] == [5, 10, 20, 40, 80, 160]
     assert waits[-1] == RAISE_S
 
 

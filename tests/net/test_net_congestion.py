@@ -1,0 +1,225 @@
+"""The congestion controller: by itself, and with flows of TCP and of its own kind at a simulated bottleneck."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_bottleneck import Case
+
+from p2pcopy.net.congestion import BETA, INITIAL_WINDOW, MIN_WINDOW, Controller
+
+RTT = 0.05
+
+
+class Driver:
+    """Acknowledges whole windows, a quarter at a time. queue_s: on top of RTT; lost: packets in each round."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.controller = Controller(0.0)
+        self.delivered = 0
+
+    def round(self, queue_s: float = 0.0, lost: int = 0, *, share: float = 1.0, limited: bool = False) -> None:
+        controller, prior = self.controller, self.delivered
+        steps = 16
+        for step in range(steps):
+            self.now += (RTT + queue_s) / steps
+            newly = max(1, int(controller.window * share / steps))
+            self.delivered += newly
+            if lost and step == steps // 2:
+                controller.lost(self.now, lost)
+            controller.acknowledged(
+                self.now,
+                newly=newly,
+                in_flight=int(controller.window * share) - newly,
+                rtt=RTT + queue_s,
+                rate=None,
+                delivered=self.delivered,
+                prior=prior,
+                limited=limited,
+            )
+
+    def rounds(self, count: int, queue_s: float = 0.0, lost: int = 0) -> None:
+        for _ in range(count):
+            self.round(queue_s, lost)
+
+    def avoiding(self, window: float = 1000.0) -> Controller:
+        """After slow start."""
+        self.rounds(3)
+        self.controller.window = window
+        self.round(lost=int(window))
+        self.rounds(2)
+        self.controller.window = window
+        return self.controller
+
+
+def test_the_window_doubles_each_round_to_begin_with() -> None:
+    driver = Driver()
+    assert driver.controller.window == INITIAL_WINDOW
+    assert driver.controller.rate == 0
+    driver.rounds(4)
+    assert driver.controller.window > 10 * INITIAL_WINDOW
+    assert driver.controller.rate == pytest.approx(2 * driver.controller.window / RTT, rel=0.1)
+
+
+def test_a_queue_ends_the_doubling_without_a_loss() -> None:
+    driver = Driver()
+    driver.rounds(5)
+    before = driver.controller.window
+    driver.rounds(12, queue_s=0.02)
+    assert driver.controller.window < 1.5 * before
+
+
+def test_losses_without_a_queue_change_nothing() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.rounds(20, lost=8)
+    assert controller.window > 900
+
+
+def test_losses_with_a_queue_reduce_the_window() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(queue_s=0.02)
+    before = controller.window
+    driver.round(queue_s=0.02, lost=5)
+    assert controller.window <= BETA * before * 1.1
+
+
+def test_many_losses_reduce_the_window_queue_or_not() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(lost=300)
+    assert controller.window < 800
+
+
+def test_losses_that_were_none_are_taken_back() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(queue_s=0.02)
+    before = controller.window
+    driver.round(queue_s=0.02, lost=5)
+    controller.spurious(2)
+    assert controller.window < before
+    controller.spurious(3)
+    assert controller.window >= before
+    controller.spurious(1)
+    assert controller.window >= before
+
+
+def test_who_has_nothing_to_send_gets_no_larger_window() -> None:
+    driver = Driver()
+    for _ in range(30):
+        driver.round(limited=True)
+    assert driver.controller.window == INITIAL_WINDOW
+    for _ in range(30):
+        driver.round(share=0.2)
+    assert driver.controller.window == INITIAL_WINDOW
+    controller = Driver().avoiding()
+    driver.controller = controller
+    for _ in range(30):
+        driver.round(share=0.2)
+    assert controller.window == 1000
+
+
+def test_timeouts_and_the_way_back() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    controller.timed_out(driver.now)
+    assert controller.window == MIN_WINDOW
+    controller.timed_out(driver.now + 1)
+    controller.restart(driver.now + 2)
+    assert 400 <= controller.window <= 500
+    driver.now += 2
+    driver.rounds(3)
+    assert 500 < controller.window <= 1000
+
+
+def test_samples_of_before_an_outage_are_void() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    rate = controller.rate
+    controller.restart(driver.now)
+    controller.acknowledged(
+        driver.now + 0.01,
+        newly=1,
+        in_flight=1,
+        rtt=5.0,
+        rate=None,
+        delivered=driver.delivered,
+        prior=None,
+        limited=False,
+    )
+    assert controller.rate >= rate / 2
+
+
+NUMBERS = st.integers(0, 100_000)
+ACK = st.tuples(
+    st.just("ack"), NUMBERS, NUMBERS, st.none() | st.floats(0, 10), st.none() | NUMBERS, st.booleans(), st.floats(0, 5)
+)
+OTHER = st.tuples(st.sampled_from(["lost", "spurious", "timed_out", "restart"]), NUMBERS)
+
+
+@given(st.lists(ACK | OTHER, max_size=60))
+@settings(deadline=None)
+def test_whatever_happens_the_window_is_a_number(calls: list[tuple[object, ...]]) -> None:
+    now = 0.0
+    delivered = 0
+    controller = Controller(now)
+    for call in calls:
+        match call:
+            case ("ack", int() as newly, int() as in_flight, rtt, prior, bool() as limited, float() as later):
+                assert rtt is None or isinstance(rtt, float)
+                assert prior is None or isinstance(prior, int)
+                now += later
+                delivered += newly
+                before = controller.window
+                controller.acknowledged(
+                    now,
+                    newly=newly,
+                    in_flight=in_flight,
+                    rtt=rtt,
+                    rate=None,
+                    delivered=delivered,
+                    prior=prior,
+                    limited=limited,
+                )
+                assert controller.window <= before + 2 * newly + 1
+            case ("lost", int() as packets):
+                controller.lost(now, packets)
+            case ("spurious", int() as packets):
+                controller.spurious(packets)
+            case ("timed_out", _):
+                controller.timed_out(now)
+            case _:
+                controller.restart(now)
+        assert MIN_WINDOW <= controller.window < math.inf
+        assert 0 <= controller.rate < math.inf
+
+
+@pytest.mark.parametrize(("rtt", "queue"), [(0.01, 0.005), (0.01, 0.05), (0.04, 0.005), (0.04, 0.05), (0.1, 0.2)])
+def test_a_bottleneck_is_shared_with_tcp(rtt: float, queue: float) -> None:
+    outcome = Case("ours, TCP", ("tcp", "ours"), rtt, queue, mbit=50).run()
+    assert 0.3 < outcome.share < 0.7
+    assert outcome.used > 0.85
+
+
+@pytest.mark.parametrize(("rtt", "queue"), [(0.01, 0.005), (0.04, 0.05), (0.1, 0.2)])
+def test_two_of_ours_share_alike(rtt: float, queue: float) -> None:
+    outcome = Case("two of ours", ("ours", "ours"), rtt, queue, mbit=50).run()
+    assert 0.36 < outcome.share < 0.64
+
+
+def test_alone_all_of_it_is_used() -> None:
+    outcome = Case("alone", ("ours",), 0.04, 0.05, mbit=50, packets=40_000).run()
+    assert outcome.used > 0.93
+    assert outcome.resent < 0.03
+
+
+@pytest.mark.parametrize("loss", [0.001, 0.01, 0.03])
+def test_random_loss_far_away(loss: float) -> None:
+    outcome = Case("lossy", ("ours",), 0.1, 0.05, mbit=100, loss=loss, seconds=8).run()
+    assert outcome.used > 0.5
