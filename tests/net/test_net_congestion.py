@@ -67,10 +67,44 @@ def test_the_window_doubles_each_round_to_begin_with() -> None:
 
 def test_a_queue_ends_the_doubling_without_a_loss() -> None:
     driver = Driver()
+    for _ in range(20):
+        driver.round(queue_s=max(0.0, driver.controller.window / 1000 - 1) * RTT)
+    assert 500 < driver.controller.window < 1800
+
+
+def test_a_queue_of_others_is_no_reason_to_stop() -> None:
+    """It does not go when our window is small; with a queue that is longer still, ours is enough."""
+    driver = Driver()
     driver.rounds(5)
+    driver.rounds(8, queue_s=0.03)
     before = driver.controller.window
-    driver.rounds(12, queue_s=0.02)
-    assert driver.controller.window < 1.5 * before
+    driver.rounds(4, queue_s=0.03)
+    assert driver.controller.window > 1.3 * before
+    driver.rounds(2, queue_s=0.15)
+    before = driver.controller.window
+    driver.rounds(2, queue_s=0.15)
+    assert driver.controller.window < 1.3 * before
+
+
+def test_too_few_samples_to_judge_a_queue() -> None:
+    driver = Driver()
+    driver.rounds(5)
+    driver.round(queue_s=0.03)
+    before = driver.controller.window
+    for _ in range(4):
+        driver.now += RTT
+        driver.delivered += 10
+        driver.controller.acknowledged(
+            driver.now,
+            newly=10,
+            in_flight=10,
+            rtt=RTT + 0.03,
+            rate=None,
+            delivered=driver.delivered,
+            prior=driver.delivered,
+            limited=False,
+        )
+    assert driver.controller.window <= before + 40
 
 
 def test_losses_without_a_queue_change_nothing() -> None:
@@ -117,12 +151,23 @@ def test_who_has_nothing_to_send_gets_no_larger_window() -> None:
     assert driver.controller.window == INITIAL_WINDOW
     for _ in range(30):
         driver.round(share=0.2)
-    assert driver.controller.window == INITIAL_WINDOW
-    controller = Driver().avoiding()
-    driver.controller = controller
+    assert driver.controller.window < 2 * INITIAL_WINDOW
+    driver = Driver()
+    controller = driver.avoiding()
     for _ in range(30):
         driver.round(share=0.2)
-    assert controller.window == 1000
+    assert controller.window < 1100
+
+
+def test_losses_that_end_with_a_reduction_were_our_doing() -> None:
+    """A policer: no queue, and nothing is lost below its rate. Afterwards fewer losses are enough."""
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(lost=200)
+    driver.rounds(3)
+    before = controller.window
+    driver.round(lost=int(0.05 * before))
+    assert controller.window < 0.9 * before
 
 
 def test_timeouts_and_the_way_back() -> None:
