@@ -79,7 +79,7 @@ def _check(path: Path, key: str, value: Any) -> None:
             f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(KEYS)}.",
         )
     if KEYS[key] == _SWITCH and not isinstance(value, bool):
-        raise UsageError(f"{key!r} in {str(path)!r} has to be true or false", "Write it without quotes.")
+        raise UsageError(f"{key!r} in {str(path)!r} has to be true or false", f"Write {key} = true or {key} = false.")
     if not isinstance(value, KEYS[key]) or (
         isinstance(value, list) and not all(isinstance(item, str) for item in value)
     ):

@@ -165,11 +165,11 @@ class Controller:
         self._age = 0.0  # of the epoch: seconds in which the window was used
         self._last = now
         self._srtt = 0.0
+        self._is_void = False  # nothing was measured since the last outage
         self._is_drained = False  # nothing was on the way for so long that there is no queue; until the next sample
         self._floor = RttFloor()
         self._queue_s = 0.0  # at the newest sample
-        self._rtt = 0.0  # the newest sample
-        self._jitter_s = 0.0
+        self._rtt = self._jitter_s = 0.0  # the newest sample, and what it differs by from the one before, on average
         self._level = LossLevel()
         self._low_cap_until = -math.inf
         self._capped = 0  # rounds until it shows whether the losses have ended
@@ -239,11 +239,14 @@ class Controller:
         self._begin_again(now, MIN_WINDOW)
 
     def restart(self, now: float) -> None:
-        """After an outage of the same path: samples are void, and the rate is half of what it was."""
+        """After an outage of the same path: samples are void, and half the rate is left, once before there are new ones."""
         before = self._outage_window or self.window
+        if self._is_void and not self._outage_window:
+            return
         self._outage_window = 0.0
-        self._plateau = before
-        self._threshold = max(MIN_WINDOW, BETA * before)
+        if self._phase is Phase.AVOIDING or self._threshold < math.inf:
+            self._plateau = before
+            self._threshold = max(MIN_WINDOW, BETA * before)
         self._is_drained = False
         self._begin_again(now, max(MIN_WINDOW, before / 2))
 
@@ -253,12 +256,13 @@ class Controller:
         self._pending = self._capped = 0
         self._reduction = None
         self._round = Round(self._round.end)
+        self._is_void = True
         self._enter(Phase.DOUBLING)
         self._pace()
 
     def _measure(self, now: float, rtt: float) -> None:
         self._srtt = self._srtt + SRTT_WEIGHT * (rtt - self._srtt) if self._srtt else rtt
-        self._is_drained = False
+        self._is_drained = self._is_void = False
         self._floor.add(now, rtt)
         if self._rtt:
             self._jitter_s += JITTER_WEIGHT * (abs(rtt - self._rtt) - self._jitter_s)

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
-from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcsctptransport import (
     CHUNK_TYPES,
-    WEBRTC_BINARY,
-    WEBRTC_BINARY_EMPTY,
-    WEBRTC_DCEP,
-    WEBRTC_STRING,
-    WEBRTC_STRING_EMPTY,
+    CookieAckChunk,
     CookieEchoChunk,
     InitChunk,
     RTCSctpTransport,
+    ShutdownAckChunk,
     ShutdownChunk,
 )
 from aiortc.rtcsctptransport import Chunk as StockChunk
@@ -31,14 +28,14 @@ from p2pcopy.net import halves, packets
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.inbound import Inbound, Violation
-from p2pcopy.net.messages import Message
 from p2pcopy.net.mtuprobes import MtuProbes
 from p2pcopy.net.outbound import Outbound
 from p2pcopy.net.packets import COMMON_HEADER, Chunk, Way
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.pump import Pump
+from p2pcopy.net.queueing import QueueingSctpTransport, run
 from p2pcopy.net.records import MAX_RECORD, Records
-from p2pcopy.net.sctp import MAX_MESSAGE, BoundedSctpTransport
+from p2pcopy.net.sctp import MAX_MESSAGE
 from p2pcopy.net.wire import PathWire
 
 WINDOW: Final = 32 * 1024 * 1024  # bytes: 200 ms at 160 MiB/s
@@ -52,10 +49,10 @@ BLACK_HOLE_TIMEOUTS: Final = 3
 _ZERO_CHECKSUM: Final = 0x8001  # RFC 9653 section 5.1
 _OVER_DTLS: Final = struct.pack("!L", 1)
 _FAST: Final = 0xBF70  # of our own; its upper bits (10) have others skip it (RFC 9260 section 3.2.1)
-_HANDSHAKE: Final = (InitChunk.type, CookieEchoChunk.type)
+MAX_CHUNKS: Final = 16  # in one packet: answers to more would be a flood
 
 
-class FastSctpTransport(BoundedSctpTransport):
+class FastSctpTransport(QueueingSctpTransport):
     """on_packet_size: the UDP payload in bytes that packets have, once that is known, and when it changes."""
 
     def __init__(self, transport: PinnedDtlsTransport, path: IceConnection) -> None:
@@ -65,13 +62,10 @@ class FastSctpTransport(BoundedSctpTransport):
         self._dtls = transport
         self._path = path
         self._takes_zero_checksum = False
-        self._is_attached = False
         self._halves = halves.Halves()
         self._way: Way
         self._wire: PathWire
         self._inbound: Inbound
-        self._outbound: Outbound
-        self._pump: Pump
         self._mtu: MtuProbes
         self._pair: Pair | None = None
 
@@ -100,7 +94,7 @@ class FastSctpTransport(BoundedSctpTransport):
             self._inbound.backlog += size
 
     def consumed(self, size: int) -> None:
-        if self._is_attached and self._association_state == self.State.ESTABLISHED:
+        if self._is_up:
             self._inbound.backlog -= size
             if self._inbound.should_reopen:
                 self._acknowledge()
@@ -156,7 +150,7 @@ class FastSctpTransport(BoundedSctpTransport):
             ack_delay=ACK_DELAY_S if self.is_peer_fast else FOREIGN_ACK_DELAY_S,
         )
         self._outbound.on_silence = self._on_silence
-        self._pump = Pump(self._outbound, self._may_send)
+        self._pump = Pump(self._outbound, self._may_send, self._dtls.ended)
         self._mtu = MtuProbes(self._wire, self._outbound, self._send_now, self.on_packet_size)
         self._is_attached = True
         self._pair = self._path.pair
@@ -167,54 +161,12 @@ class FastSctpTransport(BoundedSctpTransport):
 
     def _detach(self) -> None:
         if self._is_attached:
+            self._inbound.is_over = True
             self._pump.stop()
             self._mtu.stop()
             self._path.take_data(None)
 
     # Out
-
-    def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
-        """What RTCDataChannel.send() calls; aiortc's own starts a task a message."""
-        if isinstance(data, str):
-            protocol, body = (WEBRTC_STRING, data.encode()) if data else (WEBRTC_STRING_EMPTY, b"\0")
-        else:
-            protocol, body = (WEBRTC_BINARY, data) if data else (WEBRTC_BINARY_EMPTY, b"\0")
-        if self._remote_max_message_size and len(body) > self._remote_max_message_size:
-            raise ValueError("the message is larger than the peer allows")
-        channel._addBufferedAmount(len(body))
-        self._data_channel_queue.append((channel, protocol, body))
-        if self._is_attached:
-            self._pump.soon()
-
-    def _next_message(self) -> Message | None:
-        """The first one of the queue; it stays there until it has been sent."""
-        if not self._data_channel_queue:
-            return None
-        channel, protocol, body = self._data_channel_queue[0]
-        stream = self._stream(channel)
-        is_opening = protocol == WEBRTC_DCEP
-
-        def done() -> None:
-            self._data_channel_queue.popleft()
-            self._local_tsn = self._outbound.next_tsn
-            if not is_opening:
-                channel._addBufferedAmount(-len(body))
-            if self._reconfig_queue:
-                _run(self._transmit_reconfig())
-            self.on_progress()
-
-        return Message(stream, protocol, body, not channel.ordered and not is_opening, done)
-
-    def _stream(self, channel: RTCDataChannel) -> int:
-        """Its number; one that the channel gets now if it has none (RFC 8832 section 6)."""
-        if channel.id is not None:
-            return channel.id
-        number = self._data_channel_id or 0
-        while number in self._data_channels:
-            number += 2
-        self._data_channels[number] = channel
-        channel._setId(number)
-        return number
 
     async def _data_channel_flush(self) -> None:
         if not self._is_attached:
@@ -235,11 +187,23 @@ class FastSctpTransport(BoundedSctpTransport):
         else:
             await super()._send_chunk(chunk)
 
+    @property
+    def _is_up(self) -> bool:
+        return self._is_attached and self._association_state == self.State.ESTABLISHED
+
     def _may_send(self) -> bool:
-        return self._association_state == self.State.ESTABLISHED and self._path.pair is not None
+        return self._is_up and self._path.pair is not None
 
     def _send_now(self, chunk: bytes) -> None:
-        self._wire.send(self._packet(chunk))
+        try:
+            self._wire.send(self._packet(chunk))
+        except ConnectionError:
+            self._dtls.ended()
+
+    def _data_channel_closed(self, stream_id: int) -> None:
+        if self._is_attached:
+            self._outbound.reset_stream(stream_id)
+        super()._data_channel_closed(stream_id)
 
     def _packet(self, chunk: bytes) -> bytes:
         return self._way.packet(chunk, zero_checksum=self._takes_zero_checksum)
@@ -267,7 +231,7 @@ class FastSctpTransport(BoundedSctpTransport):
 
     def batch_ended(self) -> None:
         """All that had arrived was handed over."""
-        if self._association_state != self.State.ESTABLISHED:
+        if not self._is_up:
             return
         if self._inbound.has_news:
             self._inbound.acknowledge()
@@ -275,7 +239,7 @@ class FastSctpTransport(BoundedSctpTransport):
         self._wire.flush()  # what DTLS itself has to say
         self._last_received_tsn = self._inbound.cumulative
         if self._reconfig_deferred is not None:
-            _run(self._reset_deferred_streams())
+            run(self._reset_deferred_streams())
         self._pump.now()
         self.on_progress()
 
@@ -287,18 +251,21 @@ class FastSctpTransport(BoundedSctpTransport):
         self._flush_sacks()
 
     def _flush_sacks(self) -> None:
-        self._wire.send_all(map(self._packet, self._inbound.sacks))
+        try:
+            self._wire.send_all(map(self._packet, self._inbound.sacks))
+        except ConnectionError:
+            self._dtls.ended()
         self._inbound.sacks.clear()
 
     def _deliver(self, stream: int, protocol: int, message: bytes) -> None:
         if stream not in self._data_channels:
             raise Violation("a message for a channel that there is not")
-        _run(self._data_channel_receive(stream, protocol, message))
+        run(self._data_channel_receive(stream, protocol, message))
 
     def _break(self) -> None:
         """End the association because of what the peer does."""
         self._wire.flush()
-        _run(self.stop())
+        run(self.stop())
 
     async def _handle_data(self, data: bytes) -> None:
         """What comes through RTCDtlsTransport: the handshake, and what was under way when it ended."""
@@ -317,8 +284,7 @@ class FastSctpTransport(BoundedSctpTransport):
     async def _receive_data_chunk(self, chunk: Any) -> None:
         """aiortc hands on DATA that came together with the end of the handshake."""
         if not self._is_attached:
-            await super()._receive_data_chunk(chunk)
-            return
+            return  # the peer sends it again, and until then aiortc has not touched it
         try:
             self._inbound.data(packets.Data(chunk.flags, chunk.tsn, chunk.stream_id, chunk.protocol, chunk.user_data))
         except Violation:
@@ -330,7 +296,9 @@ class FastSctpTransport(BoundedSctpTransport):
         """A packet with anything: SACKs, control chunks, several chunks. Raises Violation."""
         if len(packet) < COMMON_HEADER + 4 or not self._inbound.is_sound(packet):
             return
-        for chunk in packets.chunks(packet):
+        for chunk in islice(packets.chunks(packet), MAX_CHUNKS):
+            if self._association_state == self.State.CLOSED:
+                return
             self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:
@@ -353,20 +321,29 @@ class FastSctpTransport(BoundedSctpTransport):
             case packets.FORWARD_TSN:
                 if len(chunk.body) >= 4:
                     self._inbound.forward(int.from_bytes(chunk.body[:4], "big"))
-            case kind if kind not in _HANDSHAKE:
+            case CookieEchoChunk.type:
+                self._send_now(bytes(CookieAckChunk()))  # the first one was lost (RFC 9260 section 5.2.4 D)
+            case ShutdownChunk.type:
+                self._shut_down()
+            case kind if kind != InitChunk.type:
                 self._control(chunk)
 
     def _control(self, chunk: Chunk) -> None:
         """The rest is aiortc's, but not what it makes of TSNs."""
         known = CHUNK_TYPES.get(chunk.kind)
-        if known is None or (known is ShutdownChunk and not self._outbound.is_drained):
-            return  # the peer says it again, when it has what we still have to send
+        if known is None:
+            return
         self._last_received_tsn = self._inbound.cumulative
         try:
-            stock = known(flags=chunk.flags, body=chunk.body)
-        except (ValueError, struct.error, IndexError):
-            return
-        _run(self._receive_chunk(stock))
+            run(self._receive_chunk(known(flags=chunk.flags, body=chunk.body)))
+        except (ValueError, struct.error, LookupError) as error:
+            raise Violation("a malformed chunk") from error
+
+    def _shut_down(self) -> None:
+        """The peer has all that it wants, and says so again until it has what we still have to send (RFC 9260 section 9.2)."""
+        if self._outbound.is_drained and not self._data_channel_queue:
+            self._send_now(bytes(ShutdownAckChunk()))
+            self._set_state(self.State.CLOSED)
 
     # The path
 
@@ -374,26 +351,18 @@ class FastSctpTransport(BoundedSctpTransport):
         if not self._is_attached:
             super().path_is_back()
             return
+        if not self._is_up:
+            return
         self._outbound.path_is_back(self._clock.time())
         self._pump.now()
         self._acknowledge()
 
     def path_changed(self) -> None:
         """Another pair is selected."""
-        if self._association_state != self.State.ESTABLISHED or self._path.pair is self._pair:
+        if not self._is_up or self._path.pair is self._pair:
             return
         self._pair = self._path.pair
         self._outbound.new_path(self._clock.time())
         self._mtu.begin()
         self._pump.now()
         self._acknowledge()
-
-
-def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Of aiortc's methods those that are called here wait for nothing but _send_chunk(), and that one does not wait."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    coroutine.close()
-    raise RuntimeError("aiortc waits where it did not wait before")

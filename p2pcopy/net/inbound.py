@@ -49,10 +49,11 @@ class Inbound:
         deliver: Callable[[int, int, bytes], None],
         other: Callable[[bytes], None],
     ) -> None:
-        self.arrivals: Arrivals[tuple[int, int, int, bytes]] = Arrivals(cumulative_tsn, 2 * window)
+        self.arrivals: Arrivals[tuple[int, int, int, bytes]] = Arrivals(cumulative_tsn, window)
         self.backlog = 0
         self.sacks: list[bytes] = []
         self.told_window = window
+        self.is_over = False  # nothing is taken any more
         self._way = way
         self._window = window
         self._sack_every = sack_every
@@ -111,6 +112,8 @@ class Inbound:
                     continue
             arrivals.cumulative, self._unsaid = cumulative, unsaid
             self._other(packet[:size])
+            if self.is_over:
+                return size
             cumulative, unsaid = arrivals.cumulative, self._unsaid
         arrivals.cumulative, self._unsaid = cumulative, unsaid
         self._check_size()

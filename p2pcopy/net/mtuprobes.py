@@ -67,7 +67,8 @@ class MtuProbes:
 
     def black_hole(self) -> None:
         """The path answers small packets, and large ones are lost (RFC 8899 section 4.3)."""
-        if self._search is not None and self._outbound.payload > BASE_PAYLOAD:
+        if self._search is not None:
+            self._after = self._outbound.flight.next
             self._search.black_hole(self._loop.time())
             self._use(self._search.size)
             self._allow_fragments()
@@ -86,6 +87,8 @@ class MtuProbes:
                 self._probe(size)
             else:
                 self._tell(self._search.size)
+                if self._outbound.payload == BASE_PAYLOAD:
+                    self._allow_fragments()
             due = max(self._search.due(), now + _SOON_S)
         if due != inf:
             self._timer = self._loop.call_at(due, self._go_on)

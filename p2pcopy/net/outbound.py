@@ -281,6 +281,9 @@ class Outbound:
         if result.lost:
             self.controller.lost(now, result.lost)
         if not result.newly:
+            if self._window < self.payload and self.deadline is not None:
+                self._timeouts = 0  # the window is closed, and the peer is there (RFC 9260 section 6.1 A)
+                self._arm(now)
             return
         self._timeouts = 0
         self._must_probe = False
@@ -336,7 +339,8 @@ class Outbound:
 
     def path_is_back(self, now: float) -> None:
         """The same path answers again: what was on it is lost, and its samples are void."""
-        self.controller.restart(now)
+        if self.round_trip.smoothed is not None:
+            self.controller.restart(now)
         self._start_again(now)
 
     def new_path(self, now: float) -> None:
@@ -356,6 +360,10 @@ class Outbound:
             self._must_probe = flight.timed_out_once() > 0
             self._timeouts = 1
             self._arm(now)
+
+    def reset_stream(self, stream: int) -> None:
+        """Its next message is the first one again (RFC 6525 section 5.2.2)."""
+        self._sequences.pop(stream, None)
 
     def set_payload(self, size: int) -> None:
         """From now on so many bytes of a message in a packet; multiple of 4. What is under way keeps its size."""

@@ -90,6 +90,7 @@ FAST_TOUCHED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         (
             "_advertised_rwnd",
             "_association_state",
+            "_data_channel_closed",
             "_data_channel_flush",
             "_data_channel_id",
             "_data_channel_queue",

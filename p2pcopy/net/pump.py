@@ -9,11 +9,12 @@ from p2pcopy.net.outbound import Outbound
 
 
 class Pump:
-    """may_send: is there an association, and a path?"""
+    """may_send: is there an association, and a path? failed: nothing can be sent any more."""
 
-    def __init__(self, outbound: Outbound, may_send: Callable[[], bool]) -> None:
+    def __init__(self, outbound: Outbound, may_send: Callable[[], bool], failed: Callable[[], None]) -> None:
         self._outbound = outbound
         self._may_send = may_send
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Handle | None = None
         self._due = 0.0
@@ -32,7 +33,11 @@ class Pump:
         if not self._may_send():
             return
         now = self._loop.time()
-        again = self._outbound.pump(now)
+        try:
+            again = self._outbound.pump(now)
+        except ConnectionError:
+            self._failed()
+            return
         if again is not None:
             self._call_at(again if again > now else 0.0)
         self._watch()

@@ -54,9 +54,9 @@ class Records:
             raise MemoryError("OpenSSL has no room for what has arrived")
 
     def is_over(self, result: int) -> bool:
-        """What open() has returned: does it mean that the peer has ended the session?"""
-        error = self._error(result)
-        if error == lib.SSL_ERROR_WANT_READ:
+        """What open() has returned: does it mean that the session has ended? A record that is damaged or forged does not
+        end it (RFC 9147 section 4.5.2); what else OpenSSL complains of does."""
+        if self._error(result) == lib.SSL_ERROR_WANT_READ:
             return False
         lib.ERR_clear_error()
-        return bool(error == lib.SSL_ERROR_ZERO_RETURN)
+        return True

@@ -24,6 +24,7 @@ from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.datachannel import CONTROL, DATA, LINK, PeerChannel
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.endpoint import HostEndpoint, open_host
+from p2pcopy.net.queueing import run
 from p2pcopy.net.sctp import BoundedSctpTransport
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate
@@ -74,7 +75,7 @@ def in_band(association: type[BoundedSctpTransport]) -> type[BoundedSctpTranspor
 
         def _deliver(self, stream: int, protocol: int, message: bytes) -> None:
             if protocol == WEBRTC_DCEP:
-                fastsctp._run(self._data_channel_receive(stream, protocol, message))
+                run(self._data_channel_receive(stream, protocol, message))
             else:
                 super()._deliver(stream, protocol, message)
 

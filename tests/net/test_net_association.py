@@ -291,6 +291,44 @@ def test_a_message_that_does_not_end(size: int) -> None:
         send()
 
 
+def test_a_path_that_is_new_and_back_begins_as_a_new_one() -> None:
+    clock, a, b = pair(Road(delay_s=0.05))
+    a.outbound.new_path(clock.now)
+    a.outbound.path_is_back(clock.now)
+    for _ in range(60):
+        a.send(noise(250_000))
+    clock.run(2.5)
+    assert len(b.got) == 60
+
+
+def test_a_closed_window_is_no_timeout() -> None:
+    """A peer that drops what asks for room, and says that there is none, is there all the same (RFC 9260 section 6.1 A)."""
+    clock, a, _ = pair(Road(delay_s=0.01))
+    silent: list[int] = []
+    a.outbound.on_silence = silent.append
+    a.send(noise(1000))
+    clock.run(1)
+    a.cut = True
+    a.send(noise(5000))
+    for _ in range(50):
+        clock.run(clock.now + 0.1)
+        a.outbound.acknowledged(Sack((a.first_tsn + a.outbound.flight.oldest - 1) & 0xFFFFFFFF, 0, (), ()), clock.now)
+    assert not silent
+
+
+def test_after_a_reset_a_stream_begins_with_its_first_message() -> None:
+    clock, a, _ = pair(Road(delay_s=0.01))
+    packets_of: list[bytes] = []
+    a.peer.receive = lambda packet, now: packets_of.append(packet)  # type: ignore[method-assign]
+    for _ in range(3):
+        a.send(b"x")
+    a.outbound.reset_stream(DATA_STREAM)
+    a.send(b"x")
+    clock.run(1)
+    sequences = [int.from_bytes(packet[22:24], "big") for packet in packets_of if packet[12] == 0]
+    assert sequences == [0, 1, 2, 0]
+
+
 @pytest.mark.parametrize("flags", [0, ENDS])
 def test_a_message_without_its_beginning(flags: int) -> None:
     _, _, b = pair(Road())

@@ -183,6 +183,23 @@ def test_timeouts_and_the_way_back() -> None:
     assert 500 < controller.window <= 1000
 
 
+def test_a_second_outage_before_anything_came_back_changes_nothing() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    controller.restart(driver.now)
+    once = controller.window
+    controller.restart(driver.now + 1)
+    assert controller.window == once
+
+
+def test_an_outage_in_slow_start_does_not_end_it() -> None:
+    driver = Driver()
+    driver.rounds(2)
+    driver.controller.restart(driver.now)
+    driver.rounds(8)
+    assert driver.controller.window > 3000
+
+
 def test_samples_of_before_an_outage_are_void() -> None:
     driver = Driver()
     controller = driver.avoiding()
