@@ -29,6 +29,7 @@ PURE = (
     "p2pcopy.files.names",
     "p2pcopy.net.arrivals",
     "p2pcopy.net.channeldata",
+    "p2pcopy.net.baseline",
     "p2pcopy.net.congestion",
     "p2pcopy.net.deliveryrate",
     "p2pcopy.net.diagnosis",

@@ -123,6 +123,32 @@ def test_losses_with_a_queue_reduce_the_window() -> None:
     assert controller.window <= BETA * before * 1.1
 
 
+def test_reductions_for_what_turns_out_to_be_usual_do_not_last() -> None:
+    """A single loss when the round-trip time was longer by chance; then it shows that this path loses packets all the time."""
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(queue_s=0.02)
+    before = controller.window
+    driver.round(queue_s=0.02, lost=1)
+    reduced = controller.window
+    assert reduced < 0.8 * before
+    driver.rounds(12, lost=3)
+    assert controller.window > 0.95 * before
+    driver.round(queue_s=0.02, lost=1)
+    assert controller.window > 0.95 * before
+
+
+def test_who_has_grown_meanwhile_need_not_go_back() -> None:
+    driver = Driver()
+    controller = driver.avoiding()
+    driver.round(queue_s=0.02)
+    driver.round(queue_s=0.02, lost=1)
+    driver.rounds(4)
+    controller.window = grown = 1500.0
+    driver.rounds(8, lost=3)
+    assert controller.window == pytest.approx(grown, rel=0.1)
+
+
 def test_many_losses_reduce_the_window_queue_or_not() -> None:
     driver = Driver()
     controller = driver.avoiding()

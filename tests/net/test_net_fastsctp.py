@@ -1,0 +1,167 @@
+"""The fast association and packets that are lost, come too early, twice, or were never meant well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Callable
+
+import pytest
+from aiortc.rtcsctptransport import AbortChunk, Chunk, CookieAckChunk, CookieEchoChunk, HeartbeatChunk, ShutdownChunk
+from meeting import run
+from memory_pair import End, pair
+from OpenSSL import SSL
+
+from p2pcopy.net.fastsctp import MAX_CHUNKS
+
+
+def loses(end: End, *kinds: type[Chunk]) -> None:
+    """The first chunk of each kind does not leave."""
+    lost: set[type[Chunk]] = set()
+    send = end.sctp._send_chunk
+
+    async def sieve(chunk: Chunk) -> None:
+        if type(chunk) in kinds and type(chunk) not in lost:
+            lost.add(type(chunk))
+        else:
+            await send(chunk)
+
+    end.sctp._send_chunk = sieve  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("kinds", [(CookieEchoChunk,), (CookieAckChunk,), (CookieEchoChunk, CookieAckChunk)], ids=len)
+def test_a_handshake_that_loses_its_end(kinds: tuple[type[Chunk], ...]) -> None:
+    async def story() -> None:
+        async with pair(lambda a, b: loses(a, *kinds)) as (a, b):
+            a.channel.send_control(b"there")
+            b.channel.send_control(b"back")
+            await asyncio.gather(a.inbox.until(control=1), b.inbox.until(control=1))
+
+    run(story())
+
+
+def test_data_that_overtakes_the_end_of_the_handshake() -> None:
+    """What comes before the association is up is sent again, and nothing of it is lost."""
+
+    async def story() -> None:
+        held: list[Chunk] = []
+
+        def prepare(a: End, b: End) -> None:
+            loses(a, CookieEchoChunk)
+            send = a.sctp._send_chunk
+
+            async def hold(chunk: Chunk) -> None:
+                if isinstance(chunk, CookieAckChunk) and not held:
+                    held.append(chunk)
+                    asyncio.get_running_loop().call_later(0.3, lambda: a.say(bytes(chunk)))
+                else:
+                    await send(chunk)
+
+            a.sctp._send_chunk = hold  # type: ignore[method-assign]
+            a.channel._control.on("open", lambda: a.channel.send_control(bytes(20_000)))
+
+        async with pair(prepare) as (_, b):
+            await b.inbox.until(control=1)
+            assert b.inbox.control == [bytes(20_000)]
+
+    run(story())
+
+
+def reconfig(parameter: int, body: bytes) -> bytes:
+    return struct.pack("!BBHHH", 130, 0, 8 + len(body), parameter, 4 + len(body)) + body
+
+
+@pytest.mark.parametrize("chunk", [reconfig(13, bytes(4)), reconfig(13, bytes(13)), reconfig(16, b"")], ids=len)
+def test_a_malformed_chunk_ends_the_association(chunk: bytes) -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            a.say(chunk)
+            await b.inbox.until(closed=1)
+            assert b.state == "CLOSED"
+
+    run(story())
+
+
+def test_nothing_counts_after_an_abort() -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            a.say(bytes(AbortChunk()) + bytes(ShutdownChunk()))
+            await b.inbox.until(closed=1)
+            await asyncio.sleep(0)
+            assert b.state == "CLOSED"
+
+    run(story())
+
+
+def test_a_shutdown_ends_it_when_all_is_delivered() -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            b.wires.is_lost = lambda datagram: True
+            b.channel.send_control(bytes(100_000))
+            a.say(bytes(ShutdownChunk()))
+            await asyncio.sleep(0.05)
+            assert b.state == "ESTABLISHED"
+            b.wires.is_lost = lambda datagram: False
+            await b.channel.acknowledged()
+            a.say(bytes(ShutdownChunk()))
+            await b.inbox.until(closed=1)
+
+    run(story())
+
+
+def test_a_flood_of_questions_gets_few_answers() -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            sent: list[bytes] = []
+
+            def count(datagram: bytes) -> bool:
+                sent.append(datagram)
+                return False
+
+            b.wires.is_lost = count
+            a.say(bytes(HeartbeatChunk()) * 1000)
+            await asyncio.sleep(0.05)
+            assert 0 < len(sent) <= MAX_CHUNKS + 1
+
+    run(story())
+
+
+def renegotiate(a: End) -> None:
+    a.dtls.session.renegotiate()
+    with contextlib.suppress(SSL.Error):
+        a.dtls.session.do_handshake()
+    a.sctp._wire.flush()
+
+
+def close_notify(a: End) -> None:
+    a.dtls.session.shutdown()
+    a.sctp._wire.flush()
+
+
+@pytest.mark.parametrize("attack", [renegotiate, close_notify])
+def test_a_session_that_cannot_go_on_ends(attack: Callable[[End], None]) -> None:
+    async def story() -> None:
+        async with pair() as (victim, client):
+            attack(client)
+            await asyncio.sleep(0.05)
+            if victim.state != "CLOSED":
+                victim.channel.send_control(b"still there?")
+            await victim.inbox.until(closed=1)
+
+    run(story())
+
+
+def test_the_path_is_back_after_the_end() -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            a.say(bytes(AbortChunk()))
+            await b.inbox.until(closed=1)
+            await b.dtls.stop()
+            b.sctp.path_is_back()
+            b.sctp.path_changed()
+            b.sctp.consumed(0)
+            b.sctp.writable()
+            assert b.state == "CLOSED"
+
+    run(story())
