@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from p2pcopy.net.baseline import DEVIATIONS, FEW_LOSSES, LossLevel, RttFloor
+
 # As Chromium's QUIC: three times IW10 (RFC 6928), at most 45 KB, once a path, after the handshakes have passed over it.
 INITIAL_WINDOW: Final = 32.0
 # RFC 9002 section 7.2 has 2. With 4, three more can arrive after one that is lost, and tell of it.
@@ -30,7 +32,7 @@ MAX_TARGET: Final = 1.5  # section 4.2
 RENO_ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # section 4.3
 # Section 4.7, fast convergence, has 0.7: who loses before the window is back where it was is in the way of another flow.
 YIELD_BETA: Final = 0.5
-YIELD_BELOW: Final = 0.95  # of that window
+YIELD_BELOW: Final = 0.98  # of that window
 # RFC 5681 section 3.1: at the end of slow start, half of the window has fitted. What fits is not known better than that.
 START_BETA: Final = 0.5
 START_PLATEAU: Final = 0.7
@@ -41,15 +43,13 @@ START_QUEUE_SAMPLES: Final = 8
 START_LOSSES: Final = 6  # with a queue, in a round: a sign as well
 LOOK_ROUNDS: Final = 2
 OTHERS_QUEUE: Final = 0.7  # a queue of which so much stays when ours is gone is that of others
-
+# and where the round-trip time has grown by this factor since, what is on the way is half ours: as much as theirs, and a margin
 OUR_SHARE: Final = 1.75
 
 START_PACING: Final = 2.0  # of window / SRTT, as Linux (tcp_pacing_ss_ratio)
 PACING: Final = 1.25
 
 SRTT_WEIGHT: Final = 1 / 8  # RFC 6298 section 2
-# In so many seconds the queue is short once: CUBIC's cycle is shorter on most paths.
-FLOOR_S: Final = 15.0
 # So much above the smallest round-trip time is a queue; twice that time on a path that is faster.
 QUEUE_S: Final = 0.002
 QUEUE_SHARE: Final = 0.02
@@ -59,9 +59,6 @@ JITTER_WEIGHT: Final = 1 / 16  # as RFC 3550 section 6.4.1
 LOSS_CAP: Final = 0.10
 LOW_LOSS_CAP: Final = 0.02
 LOW_CAP_S: Final = 30.0
-FEW_LOSSES: Final = 6  # say nothing
-LEVEL_MEMORY: Final = 100_000.0  # packets
-DEVIATIONS: Final = 3.0
 
 # Who has less than this share of the window in flight does not use it, and it does not grow (RFC 9438 section 5.8).
 USED_IN_START: Final = 0.5
@@ -79,47 +76,6 @@ class Phase(Enum):
 
 # Packets by which the window grows for one that is acknowledged (RFC 9406 section 4.2).
 GROWTH: Final = {Phase.DOUBLING: 1.0, Phase.CAREFUL: 0.25, Phase.CROWDED: 0.25, Phase.HELD: 0.0, Phase.DRAINED: 0.0}
-
-
-class RttFloor:
-    """value: the smallest round-trip time of the last FLOOR_S to twice that; infinite before the first."""
-
-    def __init__(self) -> None:
-        self.value = math.inf
-        self._current = math.inf
-        self._since = -math.inf
-
-    def add(self, now: float, rtt: float) -> None:
-        if now - self._since >= FLOOR_S:
-            self.value = self._current if now - self._since < 2 * FLOOR_S else rtt
-            self._current = rtt
-            self._since = now
-        self._current = min(self._current, rtt)
-        self.value = min(self.value, rtt)
-
-
-class LossLevel:
-    """What a path loses when there is no queue."""
-
-    def __init__(self) -> None:
-        self._packets = 0.0
-        self._lost = 0.0
-
-    @property
-    def share(self) -> float:
-        return self._lost / self._packets if self._lost >= FEW_LOSSES else 0.0
-
-    def add(self, packets: int, lost: int) -> None:
-        self._packets += packets
-        self._lost += lost
-        if self._packets > LEVEL_MEMORY:
-            self._packets /= 2
-            self._lost /= 2
-
-    def explains(self, lost: int, packets: int) -> bool:
-        """May so many of so many packets be lost without congestion?"""
-        usual = packets * self.share
-        return lost <= usual + DEVIATIONS * math.sqrt(usual)
 
 
 @dataclass
@@ -173,6 +129,9 @@ class Controller:
         self._level = LossLevel()
         self._low_cap_until = -math.inf
         self._capped = 0  # rounds until it shows whether the losses have ended
+        self._doubtful = (
+            0.0  # the window before it was reduced for a few losses while nothing was known about the level
+        )
         self._pending = 0  # losses not judged yet
         self._deaf_until = -math.inf  # losses among what left before then have had their answer
         self._valid_from = -math.inf  # what left before then says nothing of the round-trip time
@@ -282,8 +241,11 @@ class Controller:
         if self._phase is not Phase.AVOIDING and not self._end_start_round(ended):
             return
         self._used = ended.used
-        lost = ended.lost - ended.queued_lost
-        self._level.add(ended.acknowledged - ended.queued + lost, lost)
+        if now - self._deaf_until > LOOK_ROUNDS * self._srtt:  # not what is left of an overshoot
+            lost = ended.lost - ended.queued_lost
+            self._level.add(ended.acknowledged - ended.queued + lost, lost)
+        if self._doubtful and self._level.share:
+            self._go_back()
         if self._capped:
             self._capped -= 1
             if not self._capped and ended.lost < LOW_LOSS_CAP * (ended.acknowledged + ended.lost):
@@ -315,6 +277,11 @@ class Controller:
 
     def _reduce(self, now: float) -> None:
         current, phase = self._round, self._phase
+        if current.lost < FEW_LOSSES:
+            unqueued = current.lost - current.queued_lost
+            self._level.add(current.acknowledged - current.queued + unqueued, unqueued)
+            if phase is Phase.AVOIDING and not self._level.share:
+                self._doubtful = max(self._doubtful, self.window)
         self._reduction = Reduction(self.window, self._plateau, phase, current.lost)
         beta, plateau = BETA, self.window
         if phase in {Phase.DOUBLING, Phase.HELD, Phase.CAREFUL}:
@@ -328,12 +295,17 @@ class Controller:
         self._plateau = plateau
         # What left just before the reduction may be missed later than what follows.
         self._deaf_until = now + self._srtt / 4
-        unqueued = current.lost - current.queued_lost
-        self._level.add(current.acknowledged - current.queued + unqueued, unqueued)
         self._round = Round(current.end)
         stays = phase in {Phase.DRAINED, Phase.CROWDED} and self._chance
         self._chance = self._chance and not stays
         self._enter(Phase.CROWDED if stays else Phase.AVOIDING)
+
+    def _go_back(self) -> None:
+        """What is usual here was not known when the window was reduced for a few losses: carefully back to what it was."""
+        if self._phase is Phase.AVOIDING and self.window < self._doubtful:
+            self._plateau = self._threshold = self._doubtful
+            self._enter(Phase.CAREFUL)
+        self._doubtful = 0.0
 
     # Growth
 

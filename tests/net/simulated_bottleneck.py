@@ -530,6 +530,9 @@ def cases() -> list[Case]:
         *(Case("alone", ("ours",), rtt, queue, packets=70_000) for rtt, queue in grid),
         *(Case("TCP alone", ("tcp",), rtt, queue, packets=70_000) for rtt, queue in grid),
         *(Case("lossy", ("ours",), 0.1, 0.05, mbit=1000, loss=loss, seconds=6) for loss in (0, 0.001, 0.01, 0.03)),
+        *(Case("lossy, jitter", ("ours",), 0.1, 0.05, mbit=300, loss=loss, jitter_s=0.004) for loss in (0.001, 0.01)),
+        *(Case("policer", ("ours",), 0.04, depth, polices=True) for depth in (0.02, 0.1)),
+        *(Case("near", ("ours",), 0.0003, queue, mbit=1000, seconds=1) for queue in (0.002, 0.01)),
     ]
 
 

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import pytest
+
 from p2pcopy.config import KIB, MIB
 from p2pcopy.transfer import reading
 from p2pcopy.transfer.items import Block, End, Fault, Item
@@ -85,7 +87,8 @@ def test_a_slow_source_is_not_waited_for_until_a_batch_is_full() -> None:
     assert 0 < reader.next((), MIB).size <= 4 * BLOCK
 
 
-def test_blocks_that_compress_to_nothing_are_bounded_by_number() -> None:
+def test_blocks_that_compress_to_nothing_are_bounded_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LONGEST_S", 60.0)
     source = Source([block(number, 1) for number in range(reading._MOST_ITEMS + 1)])
     assert batches(source).next((), MIB).size == reading._MOST_ITEMS
 
