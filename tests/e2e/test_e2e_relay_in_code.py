@@ -94,7 +94,9 @@ def test_the_credential_ends_with_the_code(tmp_path: Path) -> None:
         assert f"{server.turn_url}  with a credential that ends by itself" in explained
         assert not [each for each in (SECRET, lent.password) if each in explained]
         lasts_s = int(lent.username) - now_s
-        assert 20 * 60 - 60 < lasts_s <= 21 * 60 + 60, "10 minutes, as many of grace, to the next minute; and how long this took"
+        assert 20 * 60 - 60 < lasts_s <= 21 * 60 + 60, (
+            "10 minutes, as many of grace, to the next minute; and how long this took"
+        )
         receiver = hosts.receive(sender.code(), "--wait", "2s", before=HOURS_AGO).ended()
     assert receiver.exit_code == 5
     assert f"warning: {server.turn_url}" in receiver.err
