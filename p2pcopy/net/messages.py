@@ -32,6 +32,9 @@ class Wire(Protocol):
     def seal(self, size: int) -> int:
         """Encrypt the first size bytes of plain; returns size."""
 
+    def put(self, packet: bytes) -> None:
+        """Encrypt one packet that is there already. Raises ConnectionError."""
+
     def flush(self, size: int) -> None:
         """Send what is sealed: packets of size bytes each, the last may be shorter."""
 

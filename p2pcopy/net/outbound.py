@@ -256,10 +256,7 @@ class Outbound:
         head = _pack_chunk(DATA, _flags(part, index), length, tsn, part.stream, part.sequence, part.protocol)
         first, second = halves(head + data)
         for half in (first, second):
-            packet = self._way.packet(half, zero_checksum=self._zero_checksum)
-            self._wire.plain[: len(packet)] = packet
-            if self._wire.seal(len(packet)) != len(packet):
-                raise ConnectionError("OpenSSL cannot encrypt any more")
+            self._wire.put(self._way.packet(half, zero_checksum=self._zero_checksum))
         self._wire.flush(COMMON_HEADER + len(first))
 
     def _part_of(self, number: int) -> Part:

@@ -36,6 +36,9 @@ class Packets:
         self.sealed.append(bytes(self.plain[:size]))
         return size
 
+    def put(self, packet: bytes) -> None:
+        self.sealed.append(packet)
+
     def flush(self, size: int) -> None:
         assert all(len(packet) == size for packet in self.sealed[:-1])
         assert not self.sealed or len(self.sealed[-1]) <= size
