@@ -149,8 +149,8 @@ class ReceiveSession(Session):
             # What is under way in the thread must end before the store is closed.
             await self._disk.close()
 
-    def work(self) -> list[Coroutine[None, None, None]]:
-        return [self._take_stored(), self._decide()]
+    def work(self) -> list[Callable[[], Coroutine[None, None, None]]]:
+        return [self._take_stored, self._decide]
 
     def perform(self) -> None:
         while actions := self.machine.actions():

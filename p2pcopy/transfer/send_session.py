@@ -76,8 +76,8 @@ class SendSession(Session):
             self._walker.close()
             self._disk.close()
 
-    def work(self) -> list[Coroutine[None, None, None]]:
-        return [self._walk(), self._read()]
+    def work(self) -> list[Callable[[], Coroutine[None, None, None]]]:
+        return [self._walk, self._read]
 
     def perform(self) -> None:
         while actions := self.machine.actions():

@@ -73,7 +73,7 @@ class Session(ABC):
     async def run(self) -> None:
         """Until both sides agree that everything is done. Raises the P2PCopyError that ended the session otherwise."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._guard(work)) for work in (self._tick(), *self.work())]
+            tasks = [group.create_task(self._guard(work)) for work in (self._tick, *self.work())]
             self.perform()
             self.channel.attach(self)
             await self._over.wait()
@@ -93,7 +93,7 @@ class Session(ABC):
     # For the subclasses
 
     @abstractmethod
-    def work(self) -> list[Coroutine[None, None, None]]:
+    def work(self) -> list[Callable[[], Coroutine[None, None, None]]]:
         """What runs beside the messages."""
 
     @abstractmethod
@@ -167,9 +167,9 @@ class Session(ABC):
         except Exception as error:  # noqa: BLE001 - a defect: both sides are told
             self._fail(InternalError.from_defect(error))
 
-    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+    async def _guard(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await work
+            await work()
         except P2PCopyError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a defect: both sides are told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -12,8 +13,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from p2pcopy.channel import Sink
 from p2pcopy.config import MIB, Compress, Existing, TransferLimits
+from p2pcopy.errors import ConnectionLost
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -202,3 +206,22 @@ def test_many_small_files_share_messages_and_everything_is_given_back(tmp_path: 
 
     assert asyncio.run(watch()) > 2000 * 50
     assert len(os.listdir(tmp_path / "out" / "tree")) == 2000
+
+
+class Ended(Joined):
+    """A connection that is over before the session listens to it."""
+
+    def attach(self, sink: Sink) -> None:
+        sink.channel_closed()
+
+    def send_control(self, message: bytes) -> None:
+        raise ConnectionLost("it is over", "Begin again.")
+
+
+def test_a_connection_that_is_over_at_once_leaves_nothing_half_begun(tmp_path: Path) -> None:
+    copy = Copy(sparse(tmp_path / "file", 1), tmp_path / "out", lambda: None, TransferLimits())
+    copy.sending, copy.receiving = Ended(), Ended()
+    with pytest.raises(ConnectionLost):
+        asyncio.run(copy.run())
+    gc.collect()  # work that was never started would warn here
+    assert not (tmp_path / "out").exists()
