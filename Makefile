@@ -7,12 +7,14 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 NETWORKS_ARGS ?=
 BREAKS_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled bench networks breaks clean
+.PHONY: help demo test check lint types cover compiled bench networks breaks fuzz clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -22,6 +24,7 @@ help:
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
+	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 
@@ -58,8 +61,13 @@ networks: $(READY)
 breaks: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m lab.breaks $(BREAKS_ARGS)
 
+# Where there is no wheel of atheris, hypothesis draws the inputs.
+fuzz: compiled
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --group fuzz || echo "atheris cannot be installed here"
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 clean:
-	rm -rf $(VENV) .bench build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench .fuzz build dist htmlcov demo-output .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find p2pcopy tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Else every process of a test compiles p2pcopy again where PYTHONDONTWRITEBYTECODE is set: half of the time that it takes to start.

@@ -7,8 +7,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
 from p2pcopy.desk import Desk
-from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -39,6 +39,8 @@ from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _PRINTED: Final = ("-", "stderr")
 _LIMITS: Final = TransferLimits()
+_WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
+_NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
 _Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
@@ -80,7 +82,15 @@ async def _send_once(
     stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
     with (
         closing(EntryLog()) as log,
-        closing(BlockReader(log, block_size=_LIMITS.block_size, compress=settings.compress, stdin=stdin)) as reader,
+        closing(
+            BlockReader(
+                log,
+                block_size=_LIMITS.block_size,
+                compress=settings.compress,
+                stdin=stdin,
+                verify_resume=settings.verify_resume,
+            )
+        ) as reader,
     ):
         async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel, data_path):
             session = SendSession(
@@ -95,7 +105,7 @@ async def _send_once(
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with stops.session(session):
+            with stops.session(session), _saying_what_stays(session, "standard input" if stdin else ""):
                 await session.run()
             stops.finished = True
             return _finish(reporter, peer, session)
@@ -109,7 +119,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
     desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
-    with closing(_open_store(settings.output)) as store, closing(EntryLog()) as log:
+    with closing(_open_store(settings)) as store, closing(EntryLog()) as log:
         async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
             peer,
             channel,
@@ -122,7 +132,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
                 log=log,
                 store=store,
-                consent=Consent(given, existing, settings.max_bytes),
+                consent=Consent(given, existing, settings.max_bytes, settings.dry_run),
                 ask=asking_consent(settings.yes, existing, reporter, keyboard),
                 destination=_shown(settings.output),
                 software=_SOFTWARE,
@@ -130,20 +140,42 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with stops.session(session):
-                await session.run()
+            try:
+                with stops.session(session), _saying_what_stays(session, "standard output" if to_stdout else ""):
+                    await session.run()
+            except DryRun:
+                stops.finished = True
+                reporter.tell(events.Rehearsed(_shown(settings.output)))
+                return ExitCode.OK
             stops.finished = True
             return _finish(reporter, peer, session)
+
+
+@contextmanager
+def _saying_what_stays(session: SendSession | ReceiveSession, stream: str) -> Iterator[None]:
+    """Hints of errors that end a transfer say whether it can go on. stream: which one cannot, "" for none."""
+    try:
+        yield
+    except P2PCopyError as error:
+        if error.resumable and session.seconds > 0:
+            if stream:
+                error.hint = _NO_RESUME.format(stream)
+                error.resumable = False
+            elif isinstance(error, LocalFileError):
+                error.hint = f"{error.hint} {_WHAT_STAYS}".lstrip()
+            else:
+                error.hint = _WHAT_STAYS
+        raise
 
 
 def _shown(output: str) -> str:
     return "standard output" if output == "-" else str(Path(output).absolute())
 
 
-def _open_store(output: str) -> StreamStore | DirectoryStore:
-    if output == "-":
+def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
+    if settings.output == "-":
         return StreamStore(1)
-    store = DirectoryStore(output)
+    store = DirectoryStore(settings.output, checksum=settings.checksum)
     store.open()
     return store
 
@@ -151,6 +183,7 @@ def _open_store(output: str) -> StreamStore | DirectoryStore:
 def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
     machine, seconds = session.machine, session.seconds
     failed = machine.files_failed + session.left_out
+    progress = session.progress()
     reporter.tell(
         events.Done(
             ok=failed == 0,
@@ -161,6 +194,7 @@ def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSessio
             seconds=seconds,
             rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
             path=peer.path(),
+            bytes_resumed=progress.bytes_resumed if progress is not None else 0,
         )
     )
     if failed == 0:

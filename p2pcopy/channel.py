@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from p2pcopy.errors import ConnectionLost
+from p2pcopy.errors import ConnectionLost, P2PCopyError
 
 
 class Sink(Protocol):
@@ -37,8 +37,8 @@ class Channel(Protocol):
         """No sign of life of the peer on any path. Nothing arrives then, and what is sent waits until a path is back."""
 
     @property
-    def failure(self) -> ConnectionLost | None:
-        """Why the connection is over, where that is known."""
+    def failure(self) -> P2PCopyError | None:
+        """Why the connection is over, where that is known: a ProtocolError when the peer broke its rules."""
 
     def attach(self, sink: Sink) -> None:
         """From now on sink gets what arrives, first what came before."""

@@ -12,7 +12,17 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from p2pcopy import __version__, configfile, events, settings
-from p2pcopy.config import Compress, Existing, ReceiveSettings, SendSettings, layered, parse_size
+from p2pcopy.config import (
+    Compress,
+    Existing,
+    PartsSettings,
+    ReceiveSettings,
+    SendSettings,
+    VerifyResume,
+    layered,
+    parse_duration,
+    parse_size,
+)
 from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.options import Meeting, Network, Talking, grouped
 
@@ -82,6 +92,13 @@ def send(
         bool, typer.Option("--follow-symlinks", help="Send what symbolic links lead to, not the links.")
     ] = False,
     compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? (default: auto)")] = None,
+    verify_resume: Annotated[
+        VerifyResume | None,
+        typer.Option(
+            "--verify-resume",
+            help="How much of what the receiver has of a file is read and compared before it goes on. (default: sample)",
+        ),
+    ] = None,
     *,
     network: Network,
     meeting: Meeting,
@@ -109,6 +126,7 @@ def send(
             compress=Compress(layered(compress, {}, "", table, "compress", Compress.AUTO)),
             to=to,
             keep_open=keep_open,
+            verify_resume=settings.verify_resume(table, verify_resume, paths),
         )
         from p2pcopy.app import run_send
 
@@ -134,9 +152,20 @@ def receive(
     existing: Annotated[
         Existing | None,
         typer.Option(
-            "--existing", help="What to do about names that are taken. (default: ask on a terminal, else refuse)"
+            "--existing",
+            help="What to do about names that are taken. (default: ask on a terminal, else refuse)",
         ),
     ] = None,
+    checksum: Annotated[
+        bool | None,
+        typer.Option(
+            "--checksum/--no-checksum",
+            help="The content tells whether a file is there already, not its time. (default: no)",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would happen to each entry, and take nothing.")
+    ] = False,
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="SIZE", help="Decline offers larger than this, such as 2G.")
     ] = None,
@@ -153,19 +182,49 @@ def receive(
         if output == "-" and talking.json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
         table = configfile.load()
-        policy = layered(existing, {}, "", table, "existing", None)
+        to = os.path.expanduser(layered(output, {}, "", table, "output", "."))
         chosen = ReceiveSettings(
             net=settings.net(table, network, meeting, offering=code is None),
             talk=settings.talk(talking),
             code=code,
-            output=os.path.expanduser(layered(output, {}, "", table, "output", ".")),
+            output=to,
             yes=yes,
-            existing=None if policy is None else Existing(policy),
+            existing=settings.existing(table, existing),
             max_bytes=None if max_size is None else parse_size(max_size),
+            checksum=settings.checksum(table, checksum, output=to),
+            dry_run=dry_run,
         )
         from p2pcopy.app import run_receive
 
         raise typer.Exit(run_receive(chosen))
+
+
+@app.command(cls=_Command)
+def parts(
+    directory: Annotated[
+        str, typer.Argument(metavar="[DIR]", help="Where to look, with all that is below. None: here.")
+    ] = ".",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove those that no transfer is writing.")] = False,
+    older: Annotated[
+        str | None,
+        typer.Option("--older", metavar="DURATION", help="Only those that have not changed for so long, such as 7d."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Tell everything as JSON lines.")] = False,
+) -> None:
+    """List what unfinished transfers have left of files, and remove it.
+
+    Running the same two commands again goes on with it; it is never removed by itself.
+    """
+    with _telling(json):
+        chosen = PartsSettings(
+            directory=os.path.expanduser(directory),
+            remove=remove,
+            older_s=0.0 if older is None else parse_duration(older),
+            json=json,
+        )
+        from p2pcopy.unfinished import run_parts
+
+        raise typer.Exit(run_parts(chosen, _print))
 
 
 @app.command(cls=_Command)

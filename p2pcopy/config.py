@@ -29,6 +29,14 @@ class Existing(StrEnum):
     SKIP = "skip"
     RENAME = "rename"
     REPLACE = "replace"
+    RESUME = "resume"
+
+
+class VerifyResume(StrEnum):
+    """How much of what the receiver has of a file a sender reads again before it goes on behind it."""
+
+    SAMPLE = "sample"
+    ALL = "all"
 
 
 class Compress(StrEnum):
@@ -225,13 +233,15 @@ class SendSettings:
     compress: Compress = Compress.AUTO
     to: str | None = None
     keep_open: bool = False
+    verify_resume: VerifyResume = VerifyResume.SAMPLE
 
 
 @dataclass(frozen=True)
 class ReceiveSettings:
     """One run of p2pcopy receive. code: of a sender that started, None when this side starts. output: a directory, or "-".
 
-    existing: None asks on a terminal and refuses elsewhere.
+    existing: None asks on a terminal and refuses elsewhere. checksum: the content tells whether a file is there already, not
+    its time. dry_run: show what would happen, and take nothing.
     """
 
     net: NetSettings
@@ -241,3 +251,15 @@ class ReceiveSettings:
     yes: bool = False
     existing: Existing | None = None
     max_bytes: int | None = None
+    checksum: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class PartsSettings:
+    """One run of p2pcopy parts. older_s: what has changed within so many seconds is left alone."""
+
+    directory: str = "."
+    remove: bool = False
+    older_s: float = 0.0
+    json: bool = False

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from p2pcopy.config import Compress, Existing, Family, Relay
+from p2pcopy.config import Compress, Existing, Family, Relay, VerifyResume
 from p2pcopy.errors import UsageError
 
 _TEXT: Final = (str,)
@@ -34,6 +34,8 @@ KEYS: Final[dict[str, tuple[type, ...]]] = {
     "confirm": _SWITCH,
     "compress": _TEXT,
     "existing": _TEXT,
+    "checksum": _SWITCH,
+    "verify_resume": _TEXT,
     "output": _TEXT,
 }
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -41,6 +43,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "relay": tuple(Relay),
     "compress": tuple(Compress),
     "existing": tuple(Existing),
+    "verify_resume": tuple(VerifyResume),
 }
 
 
@@ -49,7 +52,7 @@ def load() -> dict[str, Any]:
     named = os.environ.get("P2PCOPY_CONFIG")
     path = Path(named) if named else _default()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         if named:
             raise UsageError(
@@ -57,12 +60,23 @@ def load() -> dict[str, Any]:
             ) from None
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"the config file {str(path)!r} cannot be used: {error}", "Mend it, or move it away."
-        ) from error
+        raise _unusable(path, error) from error
+    return parse(data, path)
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """The settings in a config file. path: where it is, for messages. Raises UsageError as load()."""
+    try:
+        table = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:  # arrays within arrays, a thousand deep
+        raise _unusable(path, error) from error
     for key, value in table.items():
         _check(path, key, value)
     return table
+
+
+def _unusable(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"the config file {str(path)!r} cannot be used: {error}", "Mend it, or move it away.")
 
 
 def _default() -> Path:

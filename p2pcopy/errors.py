@@ -33,11 +33,12 @@ class P2PCopyError(Exception):
     message: what happened, as a sentence without a final full stop.
     hint: what to do next, as a sentence; empty when there is nothing to say.
     is_theirs: it happened on the other side, which has told it.
+    resumable: the same two commands, with fresh codes, go on where this run ended, or make sense as they are.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
     name: ClassVar[str] = "internal"
-    resumable: ClassVar[bool] = False
+    resumable: bool = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -138,6 +139,13 @@ class Declined(P2PCopyError):
 
     exit_code = ExitCode.DECLINED
     name = "declined"
+
+
+class DryRun(Declined):
+    """The receiver wanted to see the offer only."""
+
+    def __init__(self) -> None:
+        super().__init__("this was a dry run of the receiver, which takes nothing")
 
 
 class IntegrityError(P2PCopyError):

@@ -134,19 +134,34 @@ class Tried:
     ok: bool
 
 
+class Mark(StrEnum):
+    """What an entry meets at the destination.
+
+    EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides.
+    """
+
+    NEW = "new"
+    EXISTS = "exists"
+    SAME = "same"
+    COMPARED = "compared"
+
+
 @dataclass(frozen=True)
 class ManifestLine:
-    """One entry as shown. status: new, exists, skipped; bytes: None when not known beforehand."""
+    """One entry as shown. bytes: None when not known beforehand."""
 
     path: str
     kind: str
     bytes: int | None
-    status: str = "new"
+    status: Mark = Mark.NEW
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that the sender offers. entries: the first ones; bytes: the sum of known sizes; streams: files of unknown size."""
+    """All that the sender offers. entries: the first ones; bytes: the sum of known sizes; streams: files of unknown size.
+
+    existing: entries whose names are taken; same: files that are there already; policy: what happens where names are taken.
+    """
 
     event: ClassVar[str] = "manifest"
     files: int
@@ -155,6 +170,8 @@ class Manifest:
     bytes: int
     streams: int
     existing: int
+    same: int
+    policy: str
     destination: str
     entries: tuple[ManifestLine, ...]
 
@@ -178,7 +195,10 @@ class Warned:
 
 @dataclass(frozen=True)
 class Progress:
-    """Verified and stored so far. bytes_total: None while it is not known; file: the one in work, with its own counts."""
+    """Verified and stored so far. bytes_total, files_total: None while they are not known; file: the one in work.
+
+    bytes_resumed: those of bytes_done that were there before this run, so that they do not travel.
+    """
 
     event: ClassVar[str] = "progress"
     bytes_done: int
@@ -186,8 +206,7 @@ class Progress:
     files_done: int
     files_total: int | None
     file: str = ""
-    file_bytes_done: int = 0
-    file_bytes_total: int | None = None
+    bytes_resumed: int = 0
     rate_bytes_per_s: float = 0.0
     eta_s: float | None = None
 
@@ -205,7 +224,10 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault."""
+    """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault.
+
+    bytes_done: those that travelled; bytes_resumed: those that were there before.
+    """
 
     event: ClassVar[str] = "done"
     ok: bool
@@ -216,6 +238,15 @@ class Done:
     seconds: float
     rate_bytes_per_s: float
     path: Path
+    bytes_resumed: int = 0
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """The end of a dry run: the manifest told before says what would happen to each entry. Nothing was taken."""
+
+    event: ClassVar[str] = "dry_run"
+    destination: str
 
 
 @dataclass(frozen=True)
@@ -253,6 +284,36 @@ class Served:
     receivers_failed: int
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """What an earlier run has left of a file. path: of the part file, or else of its journal, below the directory searched.
+
+    bytes_there: of the file, by its journal; bytes_total: of the whole file, None where no journal tells it; bytes_on_disk: taken
+    by the part file and its journal; in_use: another process is writing it.
+    """
+
+    event: ClassVar[str] = "unfinished"
+    path: str
+    bytes_there: int
+    bytes_total: int | None
+    bytes_on_disk: int
+    age_s: float
+    in_use: bool
+    removed: bool
+
+
+@dataclass(frozen=True)
+class UnfinishedTotal:
+    """The end of `p2pcopy parts`. files, bytes_on_disk: of those that were told and are still there."""
+
+    event: ClassVar[str] = "unfinished_total"
+    files: int
+    files_removed: int
+    bytes_on_disk: int
+    bytes_removed: int
+    directory: str
+
+
 Event = (
     Code
     | Waiting
@@ -269,7 +330,9 @@ Event = (
     | Progress
     | File
     | Done
+    | Rehearsed
     | Failed
     | Serving
     | Served
 )
+PartsEvent = Unfinished | UnfinishedTotal | Note

@@ -95,7 +95,7 @@ def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: 
             raise Declined("the offer was not accepted")
         if not manifest.existing or existing is not Existing.ASK:
             return existing
-        choice = await _reply(existing_question(manifest.existing), parse_existing)
+        choice = await _reply(existing_question(manifest), parse_existing)
         if not isinstance(choice, Existing):
             raise Declined("the offer was not accepted, as files exist already")
         return choice
@@ -103,15 +103,15 @@ def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: 
     async def _save(manifest: events.Manifest, entries: Listing) -> bool:
         question = save_question(manifest, reporter.all_shown)
         while (answer := await _reply(question, parse_save)) == "list":
-            await _list(entries())
+            await _list(entries(), manifest.policy)
         return answer is True
 
-    async def _list(entries: Iterator[events.ManifestLine]) -> None:
+    async def _list(entries: Iterator[events.ManifestLine], policy: str) -> None:
         """In a thread: a terminal may be stopped while somebody reads."""
 
         def show() -> bool:
             batch = list(islice(entries, _LIST_BATCH))
-            reporter.list_entries(batch)
+            reporter.list_entries(batch, policy)
             return bool(batch)
 
         while await exchange.threaded(show):

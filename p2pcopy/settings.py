@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, TypeVar
 
 from p2pcopy.config import (
     DEFAULT_STALL_LIMIT_S,
     DEFAULT_STUN,
     DEFAULT_WAIT_S,
+    Existing,
     Family,
     IceServer,
     NetSettings,
     Relay,
     Talk,
+    VerifyResume,
     layered,
     parse_duration,
     parse_switch,
@@ -23,6 +26,7 @@ from p2pcopy.errors import LocalFileError, UsageError
 from p2pcopy.options import Meeting, Network, Talking
 
 _MAX_SECRET: Final = 1024  # characters
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offering: bool) -> NetSettings:
@@ -105,6 +109,41 @@ def _family(table: Mapping[str, Any], network: Network) -> Family:
         raise UsageError("--ipv4 and --ipv6 exclude each other", "Drop one of them, or both to use both.")
     flag = Family.IPV4 if network.ipv4 else Family.IPV6 if network.ipv6 else None
     return Family(layered(flag, {}, "", table, "family", Family.ANY))
+
+
+def existing(table: Mapping[str, Any], flag: Existing | None) -> Existing | None:
+    """What happens where names are taken; None where nothing says. Raises UsageError."""
+    return _choice(flag, table, "existing", Existing)
+
+
+def checksum(table: Mapping[str, Any], flag: bool | None, *, output: str) -> bool:
+    """Whether the content tells what is there already. Raises UsageError."""
+    if output == "-":
+        if flag:
+            raise UsageError(
+                "--checksum compares files, and --output - has none that could be there already", "Drop one of them."
+            )
+        return False
+    return _switch(flag, table, "checksum", default=False)
+
+
+def verify_resume(table: Mapping[str, Any], flag: VerifyResume | None, paths: Sequence[str]) -> VerifyResume:
+    """Raises UsageError."""
+    if flag is not None and set(paths) == {"-"}:
+        raise UsageError(
+            "--verify-resume is about files that go on where they stopped, and standard input cannot",
+            "Drop it, or send a file.",
+        )
+    return _choice(flag, table, "verify_resume", VerifyResume) or VerifyResume.SAMPLE
+
+
+def _choice(flag: _Choice | None, table: Mapping[str, Any], key: str, kind: type[_Choice]) -> _Choice | None:
+    """With a variable of the key's name."""
+    variable = f"P2PCOPY_{key.upper()}"
+    given = layered(flag, os.environ, variable, table, key, None)
+    if given is None or given in tuple(kind):
+        return None if given is None else kind(given)
+    raise UsageError(f"{variable} cannot be used: {given!r} is no choice", f"Choose {', '.join(kind)}.")
 
 
 def _duration(flag: str | None, table: Mapping[str, Any], key: str, default_s: float) -> float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -15,26 +14,36 @@ from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import InternalError, LocalFileError
 from p2pcopy.events import FileStatus
 from p2pcopy.files import faults
-from p2pcopy.files.dirs import Directory, OpenDirectories, split
+from p2pcopy.files.dirs import OpenDirectories, split
+from p2pcopy.files.journalfile import Journaling
+from p2pcopy.files.made import MadeDirectories
 from p2pcopy.files.names import display
-from p2pcopy.files.parts import PartFault, PartFile, PartLocked, Writeback, part_name
-from p2pcopy.files.placing import Placing, clash, no_way
+from p2pcopy.files.parts import PartFile
+from p2pcopy.files.placing import Placing, no_way
+from p2pcopy.files.plain import PartFault, PartLocked, part_name
+from p2pcopy.files.present import Present
 from p2pcopy.files.root import Root
-from p2pcopy.files.sync import FEW, Syncer
-from p2pcopy.transfer.items import Clash, Obstacle, Outcome
-from p2pcopy.transfer.wire import Entry, Kind
+from p2pcopy.files.sync import Syncer
+from p2pcopy.files.work import PartFiles
+from p2pcopy.files.writeback import Writeback
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Clash, Outcome, Useless
+from p2pcopy.transfer.wire import Check, Entry, Kind
 
 if sys.platform != "win32":
     import resource
 
 _WINDOWS_DESCRIPTORS: Final = 512
+_JOURNALING: Final = Journaling()
 
 
 class DirectoryStore:
     """A Store below one directory; open() comes first.
 
     existing: what happens where a name is taken; ASK and REFUSE leave what is there and fail the entry.
-    open_parts: how many files in work have an open descriptor; the others are closed and opened again.
+    checksum: files of the same size are the same when their content is, whatever their times are.
+    journaling: which files the next run can go on with in the middle.
+    open_parts: how many files in work have open descriptors; the others are closed and opened again.
     group_files, group_bytes, group_s (seconds): a group of whole files is committed when it reaches one of them.
     Memory: nothing for a file that is neither in work nor waiting, about 300 bytes for a directory made or a link.
     """
@@ -44,6 +53,8 @@ class DirectoryStore:
         root: str,
         *,
         existing: Existing = Existing.REFUSE,
+        checksum: bool = False,
+        journaling: Journaling = _JOURNALING,
         open_parts: int = 64,
         group_files: int = 512,
         group_bytes: int = 32 * MIB,
@@ -51,20 +62,23 @@ class DirectoryStore:
     ) -> None:
         self._path = root
         self._placing = Placing(existing)
+        self._checksum = checksum
+        self._journaling = journaling
+        self._block_size = 0
         self._max_open = open_parts
         self._group_files = group_files
         self._group_bytes = group_bytes
         self._group_s = group_s
-        self._parts: dict[int, PartFile] = {}
-        self._in_work: OrderedDict[int, PartFile] = OrderedDict()  # the open ones, the least used first
+        self._compared: dict[int, str] = {}  # with the name of the file whose content may be the entry's
         self._waiting: dict[int, PartFile] = {}  # whole, to be committed
         self._waiting_bytes = 0
         self._waiting_since = 0.0
+        self._placed: list[PartFile] = []
         self._failed: dict[int, Outcome] = {}
-        self._made: dict[str, tuple[int, Entry] | None] = {}
         self._links: list[tuple[int, Entry]] = []
-        self._changed: dict[str, int] = {}
+        self._reusable = 0
         self._writeback = Writeback()
+        self._stopped = threading.Event()
         self._closed = True
 
     def open(self) -> None:
@@ -75,6 +89,19 @@ class DirectoryStore:
         self._syncer = Syncer(self._root.directory)
         self._umask = os.umask(0o077)
         os.umask(self._umask)
+        self._parts = PartFiles(self._directories, self._max_open)
+        self._made = MadeDirectories(
+            self._directories, self._syncer, umask=self._umask, owner=self._root.owner, reason=self._reason
+        )
+        self._present = Present(
+            self._directories,
+            self._placing,
+            checksum=self._checksum,
+            journaling=self._journaling,
+            owner=self._root.owner,
+            stopped=self._stopped,
+            reason=self._reason,
+        )
         self._group_files = min(self._group_files, _spare_descriptors())
 
     @property
@@ -86,29 +113,66 @@ class DirectoryStore:
         """What this user may still write on the disk of the destination."""
         return self._root.free_bytes()
 
+    def reusable_bytes(self) -> int:
+        return self._reusable
+
+    def begin(self, block_size: int) -> None:
+        self._block_size = block_size
+
     def resolve(self, existing: Existing) -> None:
         """The user has said what happens to entries whose names are taken."""
         self._placing.existing = existing
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
         self._placing.expect(entry.path)
-        return self._clash(entry)
+        self._reusable += self._present.part_bytes(entry)
+        return self._present.clash(entry)
 
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
-        found = self._clash(entry)
-        return None if found is None else self._placing.refuses(index, found)
+        return self._present.refuses(index, entry)
 
-    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
+    def held(self, index: int, entry: Entry) -> Held | Useless | None:
+        if not self._block_size:
+            return None
+        same_size = self._present.same_size(entry, self._block_size)
+        gives_way = self._placing.gives_way
+        # What was being sent once, although a file was there, need not be compared again.
+        left = self._present.unfinished(index, entry, self._block_size) if gives_way or same_size is None else None
+        if isinstance(left, tuple):
+            part, digests = left
+            self._parts.get(index, lambda: part)
+            return Held(index, digests)
+        if same_size is not None:
+            self._compared[index], digests = same_size
+            return Held(index, digests, Check.ALL if gives_way else Check.ONLY)
+        return left
+
+    def start_over(self, index: int, entry: Entry) -> None:
+        self._compared.pop(index, None)
+        self._parts.drop(index)
+
+    def write(
+        self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview, digest: bytes = b""
+    ) -> Outcome | None:
         if index in self._failed:
             return None
         size = sum(map(len, parts))
-        if index in self._waiting or offset < 0 or (entry.size is not None and offset + size > entry.size):
+        if (
+            index in self._waiting
+            or index in self._compared
+            or offset < 0
+            or (entry.size is not None and offset + size > entry.size)
+        ):
             raise InternalError(f"a block at {offset} does not belong into entry {index}")
         try:
             # Space is reserved for files of several blocks; one block needs no help to stay in one piece.
             part = self._part(index, entry, entry.size if entry.size and entry.size > size else 0)
             part.write(offset, size, parts)
             self._writeback.wrote(part, offset, size)
+            if self._block_size:
+                part.record(offset // self._block_size, size, digest)
+            if part.is_sync_due:
+                part.sync(self._directories.get(part.parent))
         except (OSError, PartFault, PartLocked) as error:
             self._failed[index] = self._failure(index, error)
             return self._failed[index]
@@ -117,6 +181,8 @@ class DirectoryStore:
     def whole(self, index: int, entry: Entry, size: int) -> list[Outcome]:
         if (failed := self._failed.pop(index, None)) is not None:
             return [failed]
+        if (name := self._compared.pop(index, None)) is not None:
+            return [self._placing.same_content(index, entry.path, name)]
         if index in self._waiting or (size and index not in self._parts):
             raise InternalError(f"entry {index} was never begun, or is finished already")
         try:
@@ -126,32 +192,35 @@ class DirectoryStore:
             return [self._failure(index, error)]
         if not self._waiting:
             self._waiting_since = time.monotonic()
-        self._waiting[index] = self._in_work.pop(index)
+        self._waiting[index] = self._parts.whole(index)
         self._waiting_bytes += size
         return self.flush() if self._is_due() else []
 
-    def abandon(self, index: int) -> None:
+    def abandon(self, index: int, keep: bool = False) -> None:
         self._failed.pop(index, None)
-        self._drop(index)
+        self._compared.pop(index, None)
+        self._waiting.pop(index, None)
+        if keep:
+            self._parts.leave(index)
+        else:
+            self._parts.drop(index)
 
     def other(self, index: int, entry: Entry) -> list[Outcome]:
         if entry.kind is Kind.LINK:
             self._links.append((index, entry))
             return []
         try:
-            self._directory(entry.path)
+            return [] if self._made.add(index, entry) else [Outcome(index, FileStatus.DONE)]
         except OSError as error:
             return [self._failure(index, error)]
-        if entry.path in self._made:
-            self._made[entry.path] = (index, entry)
-            return []
-        return [Outcome(index, FileStatus.DONE)]
 
     def flush(self) -> list[Outcome]:
         if not self._waiting:
             return []
         group, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         faulty = self._syncer.files(group.values())
+        for part in faulty:
+            part.distrust()
         outcomes = []
         for index, part in group.items():
             try:
@@ -160,74 +229,43 @@ class DirectoryStore:
                 outcomes.append(self._commit(index, part))
             except (OSError, PartFault) as error:
                 outcomes.append(self._failure(index, error))
-        self._sync_changed()
+        self._made.sync_changed()
+        self._remove_journals()
         return outcomes
 
     def finish(self) -> list[Outcome]:
         outcomes = self.flush()
         outcomes += [self._make_link(index, entry) for index, entry in self._links]
         self._links.clear()
-        self._sync_changed()
-        outcomes += self._finish_directories()
+        self._made.sync_changed()
+        outcomes += self._made.finish()
         self._root.sync()
         return outcomes
 
     def interrupt(self) -> None:
-        """Nothing here waits for anybody but the disk."""
+        self._stopped.set()
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        for index in list(self._parts):
-            self._drop(index)
-        for path in _deepest_first(self._made):
-            self._leave_directory(path)
-        self._made.clear()
+        self._remove_journals()
+        self._parts.leave_all()
+        self._made.leave()
         self._directories.close()
         self._root.close()
 
-    def _clash(self, entry: Entry) -> Clash | None:
-        parent, name = split(entry.path)
-        try:
-            return clash(entry, self._directories.get(parent).lstat(name))
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            return no_way()
-        except OSError as error:
-            return Clash(Obstacle.NAME, self._reason(error), hopeless=True)
-
     def _part(self, index: int, entry: Entry, reserve: int) -> PartFile:
         """The part file of an entry, open; made when there is none yet."""
-        part = self._in_work.get(index)
-        if part is not None:
-            self._in_work.move_to_end(index)
-            return part
-        while len(self._in_work) >= self._max_open:
-            self._in_work.popitem(last=False)[1].suspend()
-        part = self._parts.get(index)
-        if part is None:
-            directory = self._directory(split(entry.path)[0])
-            part = self._parts[index] = PartFile(directory, entry.path, reserve)
-        else:
-            part.reopen(self._directories.get(part.parent))
-        self._in_work[index] = part
-        return part
 
-    def _directory(self, path: str) -> Directory:
-        """Open; made when it is missing."""
-        try:
-            return self._directories.get(path)
-        except FileNotFoundError:
-            if not path:
-                raise
-        parent, name = split(path)
-        above = self._directory(parent)
-        above.make_directory(name)
-        self._made[path] = None
-        self._note_change(above, parent)
-        return self._directories.get(path)
+        def make() -> PartFile:
+            directory = self._made.get(split(entry.path)[0])
+            part = PartFile.create(directory, entry.path, self._root.owner, reserve)
+            if self._block_size and self._present.may_be_resumed(entry):
+                part.keep_journal(directory, entry, self._block_size, self._journaling)
+            return part
+
+        return self._parts.get(index, make)
 
     def _is_due(self) -> bool:
         return (
@@ -240,7 +278,7 @@ class DirectoryStore:
         directory = self._directories.get(part.parent)
         part.check(directory)
         part.release(directory)
-        self._note_change(directory, part.parent)
+        self._made.note_change(directory, part.parent)
         outcome = self._placing.settle(
             index,
             part.path,
@@ -249,11 +287,19 @@ class DirectoryStore:
             replace=lambda: directory.replace(part.part, part.name),
         )
         if outcome.ok:
-            part.suspend()
-            del self._parts[index]
+            self._parts.placed(index)
+            if part.has_journal:
+                self._placed.append(part)
         else:
-            self._drop(index)
+            self._parts.drop(index)
         return outcome
+
+    def _remove_journals(self) -> None:
+        """Of files whose final names are on the disk: earlier, a power failure could cost a whole file."""
+        for part in self._placed:
+            with suppress(OSError):
+                part.discard_journal(self._directories.get(part.parent))
+        self._placed.clear()
 
     def _make_link(self, index: int, entry: Entry) -> Outcome:
         parent, name = split(entry.path)
@@ -267,8 +313,8 @@ class DirectoryStore:
             directory.replace(temporary, name)
 
         try:
-            directory = self._directory(parent)
-            self._note_change(directory, parent)
+            directory = self._made.get(parent)
+            self._made.note_change(directory, parent)
             return self._placing.settle(
                 index,
                 entry.path,
@@ -279,76 +325,11 @@ class DirectoryStore:
         except OSError as error:
             return self._failure(index, error)
 
-    def _finish_directories(self) -> list[Outcome]:
-        """Directories that this run made get their own mode and time, the deepest first, as a parent may shut us out."""
-        outcomes = []
-        for path in _deepest_first(self._made):
-            made = self._made.pop(path)
-            index, outcome = made[0] if made else -1, None
-            try:
-                self._stamp(path, made)
-                outcome = Outcome(index, FileStatus.DONE)
-            except OSError as error:
-                outcome = self._failure(index, error)
-            if made:
-                outcomes.append(outcome)
-        try:
-            self._syncer.everything()
-        except OSError as error:
-            self._reason(error)
-        return outcomes
-
-    def _stamp(self, path: str, made: tuple[int, Entry] | None) -> None:
-        """Final mode and time of a directory; one that no entry stands for gets what mkdir would have given it."""
-        directory = self._directories.get(path)
-        mode = made[1].mode & 0o777 if made else 0o777
-        directory.stamp(mode & ~self._umask, made[1].mtime_ns if made else None)
-        if not self._syncer.covers(directory.stat().st_dev):
-            directory.sync()
-
-    def _leave_directory(self, path: str) -> None:
-        """The transfer ends early: remove an empty directory that it made, and leave no other behind closed doors."""
-        parent, name = split(path)
-        # What cannot be removed or changed stays as it is: there is nothing left to do about it.
-        with suppress(OSError):
-            try:
-                self._directories.get(parent).remove_directory(name)
-            except OSError:
-                self._stamp(path, self._made[path])
-
-    def _note_change(self, directory: Directory, path: str) -> None:
-        if path not in self._changed:
-            self._changed[path] = directory.stat().st_dev
-
-    def _sync_changed(self) -> None:
-        """The names in all directories in which something was made are on the disk."""
-        changed, self._changed = self._changed, {}
-        covered = {path for path, device in changed.items() if self._syncer.covers(device)}
-        if len(covered) > FEW and self._syncer.try_everything():
-            changed = {path: device for path, device in changed.items() if path not in covered}
-        for path in changed:
-            try:
-                self._directories.get(path).sync()
-            except OSError as error:
-                # Some file systems cannot sync a directory, and one that is gone needs no sync: only a broken disk counts.
-                self._reason(error)
-
-    def _drop(self, index: int) -> None:
-        """Forget a file, and remove what there is of it."""
-        self._in_work.pop(index, None)
-        self._waiting.pop(index, None)
-        if (part := self._parts.pop(index, None)) is None:
-            return
-        # A part file that cannot be removed does no harm: the next run replaces it.
-        with suppress(OSError):
-            try:
-                part.discard(self._directories.get(part.parent))
-            finally:
-                part.suspend()
-
     def _failure(self, index: int, error: Exception) -> Outcome:
-        self._drop(index)
-        return Outcome(index, FileStatus.FAILED, self._reason(error))
+        reason = self._reason(error)  # what ends the transfer leaves all there is to the next run
+        self._waiting.pop(index, None)
+        self._parts.drop(index)
+        return Outcome(index, FileStatus.FAILED, reason)
 
     def _reason(self, error: Exception) -> str:
         """Why one entry cannot be stored. Raises LocalFileError when it is not about one entry."""
@@ -367,10 +348,6 @@ class DirectoryStore:
         if isinstance(error, NotADirectoryError):
             return no_way().reason
         return faults.reason(error)
-
-
-def _deepest_first(paths: Iterable[str]) -> list[str]:
-    return sorted(paths, key=lambda path: path.count("/"), reverse=True)
 
 
 def _spare_descriptors() -> int:

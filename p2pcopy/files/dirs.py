@@ -7,6 +7,8 @@ import os
 import stat
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Final, Self
 
 from p2pcopy.files import native
@@ -21,6 +23,9 @@ _OPEN_FILE: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+# Of a directory that is not finished: nobody else may look into it, and the sticky bit, which means nothing there, is our mark.
+IN_WORK: Final = 0o1700
 
 
 class Directory:
@@ -81,14 +86,22 @@ class Directory:
         return os.open(self._at(name), flags, dir_fd=self._fd)
 
     def make_directory(self, name: str) -> None:
-        """A new directory, mode 0700."""
-        os.mkdir(self._at(name), 0o700, dir_fd=self._fd)
+        """A new directory of mode IN_WORK; without the sticky bit where a system does not let mkdir() set it."""
+        os.mkdir(self._at(name), IN_WORK, dir_fd=self._fd)
 
     def make_link(self, name: str, target: str, mtime_ns: int) -> None:
         """A new symbolic link, with its own modification time where the system has one."""
         os.symlink(target, self._at(name), dir_fd=self._fd)
         if os.utime in os.supports_follow_symlinks:
             os.utime(self._at(name), ns=(mtime_ns, mtime_ns), dir_fd=self._fd, follow_symlinks=False)
+
+    def scan(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """What is in it, as os.scandir() tells it."""
+        return os.scandir(self._path if self._fd is None else self._fd)
+
+    def read_link(self, name: str) -> str:
+        """Where a symbolic link leads."""
+        return os.readlink(self._at(name), dir_fd=self._fd)
 
     def set_time(self, name: str, mtime_ns: int) -> None:
         """The modification time of a file, where that cannot be set by descriptor."""

@@ -1,4 +1,7 @@
-"""What Linux can do for a file and Python does not offer. Elsewhere every call says that it did nothing."""
+"""What a system can do for a file and Python does not offer, or not for every system.
+
+Most of it is Linux only: elsewhere such a call says that it did nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
+
+if sys.platform != "win32":
+    import fcntl
 
 # fallocate(2), sync_file_range(2), renameat2(2)
 _FALLOC_FL_KEEP_SIZE: Final = 1
@@ -103,11 +109,29 @@ def sync_file_system(fd: int) -> bool:
     return _done(_syncfs, fd)
 
 
+def sync_data(fd: int) -> None:
+    """The content of a file is on the disk, and what is needed to read it. Raises OSError."""
+    if sys.platform == "linux":
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
+        flush_drive(fd)
+
+
+def flush_drive(fd: int) -> None:
+    """fsync() on macOS leaves the data in the drive's own cache; one full sync empties it for all files before it."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+
 def birth(fd: int) -> tuple[int, int] | None:
-    """When the file was made, in seconds and nanoseconds; None where that is not known.
+    """When the file was made, in seconds and nanoseconds; None where that is not known. Raises OSError.
 
     Tells it from a later one that was given the same inode number.
     """
+    if sys.platform != "linux":
+        born = getattr(os.fstat(fd), "st_birthtime", None)
+        return None if born is None else (int(born), int(born % 1 * 1e9))
     answer = ctypes.create_string_buffer(_STATX.size)
     if not _done(_statx, fd, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer):
         return None

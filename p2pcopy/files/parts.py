@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
+import secrets
 import stat
 import sys
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 from p2pcopy.config import KIB, MIB
-from p2pcopy.files import native
+from p2pcopy.files import journalfile, native, plain
 from p2pcopy.files.dirs import Directory, split
-from p2pcopy.files.names import PART_SUFFIX
+from p2pcopy.files.journal import Header, Identity
+from p2pcopy.files.journalfile import JournalFile, Journaling
+from p2pcopy.files.plain import PartFault, PartLocked, journal_name, part_name
+from p2pcopy.transfer.wire import Entry
 
-if sys.platform != "win32":
-    import fcntl
-
-MAX_NAME_BYTES: Final = 255
 _SMALL: Final = 256 * KIB
 _LONGEST_HOLE: Final = 64 * MIB
 _AT_ONCE: Final = hasattr(os, "pwritev")
 _MOST_PARTS: Final = 16  # that every system takes (POSIX, IOV_MAX)
-_NO_FILE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
-_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
-
-
-class PartFault(Exception):
-    """This one file cannot be stored. The text says why, as half a sentence."""
-
-
-class PartLocked(Exception):
-    """Another process is writing the part file of this name."""
-
-
-def part_name(name: str) -> str:
-    """The name beside NAME: .NAME.p2pcopy-part, or with a hash for NAME where that would be too long for a directory."""
-    plain = f".{name}{PART_SUFFIX}"
-    if len(os.fsencode(plain)) <= MAX_NAME_BYTES:
-        return plain
-    return f".{hashlib.blake2b(os.fsencode(name), digest_size=20).hexdigest()}{PART_SUFFIX}"
 
 
 class PartFile:
     """A part file of ours: locked while it is open, and known by device, inode and time of birth while it is not.
 
-    path: of the final file, below the root; parent and name are its two halves, part is the name meanwhile.
-    Methods raise OSError, and PartFault or PartLocked where the file at its name is not this one any more.
+    path: of the final file, below the root; parent and name are its two halves, part is the name meanwhile. owner: of files that
+    this process makes. Methods raise OSError, and PartFault or PartLocked where the file at its name is not this one any more.
     """
 
     __slots__ = (
-        "_birth",
         "_device",
         "_fd",
         "_hole",
+        "_identity",
         "_inode",
+        "_journal",
         "_mtime_ns",
+        "_named",
+        "_owner",
         "_reserved",
+        "_resumed",
         "_size",
         "name",
         "parent",
@@ -67,27 +51,50 @@ class PartFile:
         "path",
     )
 
-    def __init__(self, directory: Directory, path: str, reserve: int) -> None:
-        """Create it; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
+    def __init__(self, path: str, owner: int, fd: int) -> None:
+        """fd: locked; it is its own from now on."""
         self.path = path
         self.parent, self.name = split(path)
         self.part = part_name(self.name)
+        self._owner = owner
+        self._fd: int | None = fd
+        status = os.fstat(fd)
+        self._device, self._inode = status.st_dev, status.st_ino
+        self._identity: Identity | None = None
+        self._journal: JournalFile | None = None
+        self._named = False
         self._reserved = False
+        self._resumed = False
+        self._hole = 0, 0
         self._mtime_ns = 0
         self._size = 0
-        self._hole = 0, 0
-        self._birth: tuple[int, int] | None = None
-        self._fd: int | None = _create(directory, self.part)
-        status = os.fstat(self._fd)
-        self._device, self._inode = status.st_dev, status.st_ino
+
+    @classmethod
+    def create(cls, directory: Directory, path: str, owner: int, reserve: int) -> Self:
+        """A new one; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
+        name = split(path)[1]
+        fd, replaced = plain.create(directory, part_name(name), owner)
+        part = cls(path, owner, fd)
         try:
-            _lock(self._fd, self.part)
-            self.check(directory)
+            if replaced:
+                journalfile.remove(directory, journal_name(name), owner)
+            part.check(directory)
             if reserve:
-                self._reserved = native.reserve(self._fd, reserve)
+                part._reserved = native.reserve(part.open_fd, reserve)
         except BaseException:
-            self.discard(directory)
+            part.discard(directory)
             raise
+        return part
+
+    @classmethod
+    def resumed(cls, path: str, owner: int, fd: int, size: int, journal: JournalFile) -> Self:
+        """Go on with an old one. size: of the whole file; both descriptors are its own from now on."""
+        part = cls(path, owner, fd)
+        part._journal = journal
+        part._resumed = True
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        return part
 
     @property
     def device(self) -> int:
@@ -105,40 +112,88 @@ class PartFile:
             raise ValueError("the part file is closed")
         return self._fd
 
+    @property
+    def has_journal(self) -> bool:
+        return self._journal is not None
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the next run can go on with it."""
+        return self._journal is not None and self._journal.has_blocks
+
+    def keep_journal(self, directory: Directory, entry: Entry, block_size: int, settings: Journaling) -> None:
+        """Of a new one: every block is recorded from now on. What cannot have a journal is removed."""
+        try:
+            identity = plain.identity(self.open_fd)
+            header = Header(entry.size or 0, entry.mtime_ns, block_size, identity, secrets.token_bytes(16))
+            self._journal = JournalFile.create(directory, journal_name(self.name), self._owner, header, settings)
+        except BaseException:
+            self.discard(directory)
+            raise
+
     def reopen(self, directory: Directory) -> None:
         if self._fd is not None:
             return
-        try:
-            fd = directory.open(self.part)
-        except OSError as error:
-            if error.errno not in _NO_FILE:
-                raise
-            raise PartFault("its part file was replaced by another program") from error
-        try:
-            if not self._is(os.fstat(fd)) or native.birth(fd) != self._birth:
-                raise PartFault("its part file was replaced by another program")
-            _lock(fd, self.part)
-        except BaseException:
-            os.close(fd)
-            raise
+        self.check(directory)
+        fd = plain.reopen(directory, self.part, self._identity)
         self._fd = fd
+        if self._journal is not None:
+            self._journal.reopen(directory)
 
     def suspend(self) -> None:
-        """Close the descriptor, which gives up the lock; reopen() goes on."""
+        """Close the descriptors, which gives up the lock; reopen() goes on."""
         if self._fd is not None:
             # The inode number may now be given to another file, should this one be removed.
-            self._birth = native.birth(self._fd)
+            self._identity = plain.identity(self._fd)
+        if self._journal is not None:
+            self._journal.suspend()
+        self.close()
+
+    def close(self) -> None:
+        """For good."""
+        if self._journal is not None:
+            self._journal.close()
+        if self._fd is not None:
             os.close(self._fd)
             self._fd = None
             self._hole = 0, 0
 
     def write(self, offset: int, size: int, parts: Sequence[bytes | memoryview]) -> None:
         """size: of all parts together."""
-        fd = self.open_fd
-        if self._reserved and all(map(is_zero, parts)):
-            self._leave_hole(offset, size)
-        else:
-            _write_at(fd, offset, size, parts)
+        if (self._reserved or self._resumed) and all(map(is_zero, parts)) and self._leave_hole(offset, size):
+            return
+        _write_at(self.open_fd, offset, size, parts)
+
+    def record(self, number: int, size: int, digest: bytes) -> None:
+        """A block was written: the journal, if there is one, tells of it."""
+        if self._journal is not None and digest:
+            self._journal.wrote(number, digest, size)
+
+    @property
+    def is_sync_due(self) -> bool:
+        """Enough has been recorded since the last sync."""
+        return self._journal is not None and self._journal.is_due
+
+    def sync(self, directory: Directory) -> None:
+        """All that was recorded is on the disk, and the journal says so."""
+        try:
+            native.sync_data(self.open_fd)
+        except OSError:
+            self.distrust()
+            raise
+        if not self._named:
+            # Where a file system cannot do this, a power failure may take both names, and the next run starts over.
+            with suppress(OSError):
+                directory.sync()
+            self._named = True
+        if self._journal is not None:
+            self._journal.synced()
+
+    def distrust(self) -> None:
+        """The system could not write something out: what it still shows of it is no proof, so only what was synced counts."""
+        if self._journal is not None:
+            with suppress(OSError):  # the disk is broken, and the one who found out says so
+                self._journal.forget_unsynced()
 
     def seal(self, size: int, mode: int, mtime_ns: int) -> None:
         """All is written: cut it to size bytes, set mode and modification time."""
@@ -166,11 +221,11 @@ class PartFile:
             status = directory.lstat(self.part)
         except FileNotFoundError:
             raise PartFault("its part file was removed by another program") from None
-        if not self._is(status):
+        if (status.st_dev, status.st_ino) != (self._device, self._inode) or not stat.S_ISREG(status.st_mode):
             raise PartFault("its part file was replaced by another program")
 
     def discard(self, directory: Directory) -> None:
-        """Remove it. What is at its name and is not ours stays."""
+        """Remove it and its journal. What is at its name and is not ours stays."""
         try:
             self.reopen(directory)
             self.check(directory)
@@ -180,46 +235,33 @@ class PartFile:
         except (PartFault, PartLocked):
             return
         finally:
-            self.suspend()
+            self.close()
+        self.discard_journal(directory)
 
-    def _leave_hole(self, offset: int, size: int) -> None:
-        """What is reserved reads as zeros already; many blocks together also give their space back."""
+    def discard_journal(self, directory: Directory) -> None:
+        """The part file is gone, or has its final name: its journal tells of nothing any more."""
+        if self._journal is not None:
+            self._journal.close()
+            journalfile.remove(directory, self._journal.name, self._owner)
+            self._journal = None
+
+    def _leave_hole(self, offset: int, size: int) -> bool:
+        """Whether a block of zeros need not be written."""
+        if self._resumed:
+            # Something that does not count may be there.
+            return native.punch_hole(self.open_fd, offset, size)
+        # What is reserved reads as zeros already; many blocks together also give their space back.
         start, end = self._hole
         if offset != end or end - start >= _LONGEST_HOLE:
             self._punch()
             start = offset
         self._hole = start, offset + size
+        return True
 
     def _punch(self) -> None:
         (start, end), self._hole = self._hole, (0, 0)
         if end > start:
             native.punch_hole(self.open_fd, start, end - start)
-
-    def _is(self, status: os.stat_result) -> bool:
-        return (status.st_dev, status.st_ino) == (self._device, self._inode) and stat.S_ISREG(status.st_mode)
-
-
-class Writeback:
-    """Keeps the disk busy while data arrives: at most window bytes wait in the page cache, so that the last sync is short.
-
-    What has been written out also leaves the cache, so that a big file does not push everything else out of memory.
-    """
-
-    def __init__(self, window: int = 32 * MIB) -> None:
-        self._window = window
-        self._waiting: deque[tuple[PartFile, int, int]] = deque()
-        self._bytes = 0
-
-    def wrote(self, part: PartFile, offset: int, length: int) -> None:
-        if length < _SMALL or not native.start_writeback(part.open_fd, offset, length):
-            return
-        self._waiting.append((part, offset, length))
-        self._bytes += length
-        while self._bytes > self._window:
-            oldest, offset, length = self._waiting.popleft()
-            self._bytes -= length
-            if oldest.is_open:
-                native.finish_writeback(oldest.open_fd, offset, length)
 
 
 def is_zero(data: bytes | memoryview) -> bool:
@@ -231,59 +273,6 @@ def is_zero(data: bytes | memoryview) -> bool:
 def _zeros(size: int) -> bytes:
     """Kept: allocating a block's worth each time takes longer than the comparison."""
     return bytes(size)
-
-
-def _create(directory: Directory, name: str) -> int:
-    try:
-        return directory.create(name)
-    except FileExistsError:
-        _remove_stale(directory, name)
-    try:
-        return directory.create(name)
-    except FileExistsError:
-        raise PartLocked(name) from None
-
-
-def _remove_stale(directory: Directory, name: str) -> None:
-    """Raises PartLocked when somebody is writing it, PartFault when it is nothing that we may have left."""
-    try:
-        fd = directory.open(name)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        # It had its final mode already.
-        fd = directory.open(name, read_only=True)
-    except OSError as error:
-        if error.errno not in _NO_FILE:
-            raise
-        raise PartFault(f"something that is no part file is at {name}") from error
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise PartFault(f"something that is no part file is at {name}")
-        _lock(fd, name)
-        if os.path.samestat(status, directory.lstat(name)):
-            if sys.platform == "win32":
-                os.close(fd)
-                fd = -1
-            directory.remove(name)
-    except FileNotFoundError:
-        return
-    finally:
-        if fd >= 0:
-            os.close(fd)
-
-
-def _lock(fd: int, name: str) -> None:
-    try:
-        if sys.platform != "win32":
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise PartLocked(name) from None
-    except OSError as error:
-        # A network file system without locks is no reason to store nothing.
-        if error.errno not in _NO_LOCKS:
-            raise
 
 
 def _write_at(fd: int, offset: int, size: int, parts: Sequence[bytes | memoryview]) -> None:

@@ -6,18 +6,22 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from p2pcopy.config import Existing
 from p2pcopy.events import FileStatus
 from p2pcopy.files.dirs import Directory, is_real_directory, split
 from p2pcopy.files.names import fold
-from p2pcopy.files.parts import MAX_NAME_BYTES
+from p2pcopy.files.plain import MAX_NAME_BYTES
 from p2pcopy.transfer.items import Clash, Obstacle, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
 _NUMBERED: Final = re.compile(r" \([0-9]+\)(\.[^./]*)?\Z")
 _MAX_NUMBER: Final = 10_000
+# A file system may keep times in steps, in nanoseconds: NTFS, macOS, some network file systems, exFAT, ext3, FAT.
+_STEPS: Final = (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)
+_THERE: Final = "it is there already"
 _REASONS: Final = {
     Obstacle.FILE: "it exists already",
     Obstacle.LINK: "a link is in its place",
@@ -40,10 +44,46 @@ class Placing:
             self._numbered.add(hash(fold(path)))
 
     def refuses(self, index: int, clash: Clash) -> Outcome | None:
-        """The outcome of an entry that is not stored because of a clash; None when it is."""
+        """The outcome of an entry that is not stored because of a clash; None when it is, or when its content decides."""
         if clash.hopeless:
             return Outcome(index, FileStatus.FAILED, clash.reason)
+        if clash.same:
+            return Outcome(index, FileStatus.SKIPPED, _THERE)
+        if clash.compare:
+            return None
         return self._verdict(index, clash.obstacle)
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether an entry is stored although there is another file of its name."""
+        return self.existing in (Existing.RENAME, Existing.REPLACE)
+
+    def candidates(self, path: str, directory: Directory) -> Iterator[tuple[str, os.stat_result]]:
+        """What an earlier run may have stored for an entry: at its own name, or with RENAME at one with a number."""
+        parent, name = split(path)
+        names: Iterator[str] = iter((name,))
+        if self.existing is Existing.RENAME:
+            names = chain(names, (other for other in numbered(name) if not self._is_expected(_joined(parent, other))))
+        for other in names:
+            try:
+                yield other, directory.lstat(other)
+            except FileNotFoundError:
+                return
+
+    def there_already(self, index: int, entry: Entry, directory: Directory) -> Outcome | None:
+        """The outcome when an earlier run has stored it, under a name with a number say. Raises OSError."""
+        parent, name = split(entry.path)
+        for other, found in self.candidates(entry.path, directory):
+            if is_same(entry, found):
+                saved_as = "" if other == name else _joined(parent, other)
+                return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as)
+        return None
+
+    def same_content(self, index: int, path: str, name: str) -> Outcome:
+        """The outcome of an entry whose content is in the file of this name already."""
+        parent, own = split(path)
+        saved_as = "" if name == own else _joined(parent, name)
+        return Outcome(index, FileStatus.SKIPPED, "the same content is there", saved_as)
 
     def settle(
         self, index: int, path: str, directory: Directory, place: Callable[[str], None], replace: Callable[[], None]
@@ -61,8 +101,8 @@ class Placing:
             replace()
             return Outcome(index, FileStatus.DONE)
         for other in numbered(name):
-            saved_as = f"{parent}/{other}" if parent else other
-            if hash(fold(saved_as)) in self._numbered:
+            saved_as = _joined(parent, other)
+            if self._is_expected(saved_as):
                 continue
             try:
                 place(other)
@@ -70,6 +110,9 @@ class Placing:
             except FileExistsError:
                 continue
         return Outcome(index, FileStatus.FAILED, "it exists already, and so do its names with a number")
+
+    def _is_expected(self, path: str) -> bool:
+        return hash(fold(path)) in self._numbered
 
     def _verdict(self, index: int, obstacle: Obstacle) -> Outcome | None:
         match self.existing:
@@ -83,14 +126,37 @@ class Placing:
                 return Outcome(index, FileStatus.FAILED, _REASONS[obstacle])
 
 
-def clash(entry: Entry, found: os.stat_result) -> Clash | None:
-    """What it means for an entry that this is at its place; None when a directory meets a directory."""
+def clash(entry: Entry, name: str, directory: Directory, *, checksum: bool) -> Clash | None:
+    """What an entry meets at its name in directory, if anything: a directory that meets a directory is none. Raises OSError.
+
+    checksum: the content tells whether a file is the same, not its time.
+    """
+    try:
+        found = directory.lstat(name)
+    except FileNotFoundError:
+        return None
     obstacle = obstacle_of(found)
     if entry.kind is Kind.DIRECTORY:
         return None if obstacle is Obstacle.DIRECTORY else Clash(obstacle, _REASONS[obstacle], hopeless=True)
-    if obstacle is Obstacle.FILE:
-        return Clash(obstacle, _REASONS[obstacle], size=found.st_size, mtime_ns=found.st_mtime_ns)
-    return Clash(obstacle, _REASONS[obstacle])
+    if obstacle is Obstacle.LINK and entry.kind is Kind.LINK:
+        return Clash(obstacle, _REASONS[obstacle], same=directory.read_link(name) == entry.target)
+    if obstacle is not Obstacle.FILE:
+        return Clash(obstacle, _REASONS[obstacle])
+    # Of empty files there is no content to compare.
+    compare = checksum and bool(entry.size) and is_as_long(entry, found)
+    same = is_as_long(entry, found) if checksum and not entry.size else not checksum and is_same(entry, found)
+    return Clash(
+        obstacle, _REASONS[obstacle], size=found.st_size, mtime_ns=found.st_mtime_ns, same=same, compare=compare
+    )
+
+
+def is_same(entry: Entry, found: os.stat_result) -> bool:
+    """Whether this is the file of an entry, by its size and its time, which the file system may have cut."""
+    return is_as_long(entry, found) and any(entry.mtime_ns // step * step == found.st_mtime_ns for step in _STEPS)
+
+
+def is_as_long(entry: Entry, found: os.stat_result) -> bool:
+    return entry.kind is Kind.FILE and stat.S_ISREG(found.st_mode) and found.st_size == entry.size
 
 
 def no_way() -> Clash:
@@ -104,6 +170,10 @@ def obstacle_of(found: os.stat_result) -> Obstacle:
     if stat.S_ISREG(found.st_mode):
         return Obstacle.FILE
     return Obstacle.DIRECTORY if is_real_directory(found) else Obstacle.SPECIAL
+
+
+def _joined(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name
 
 
 def numbered(name: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ import unicodedata
 from p2pcopy.errors import LocalFileError
 from p2pcopy.files import faults
 from p2pcopy.files.dirs import Directory
-from p2pcopy.files.names import display
+from p2pcopy.files.names import PART_SUFFIX, display
 
 _ELSEWHERE = "Choose another place with --output."
 
@@ -19,7 +19,8 @@ _ELSEWHERE = "Choose another place with --output."
 class Root:
     """An open destination. path: of this side's user, so links in it are followed. Raises LocalFileError when it cannot be used.
 
-    folds_names: its file system takes names for one that differ in case or in Unicode normalization.
+    folds_names: its file system takes names for one that differ in case or in Unicode normalization. owner: of files that are made
+    here, as stat() tells it; on some file systems that is not this process's user.
     """
 
     def __init__(self, path: str) -> None:
@@ -85,9 +86,12 @@ class Root:
 
     def _try_out(self) -> None:
         """Mode bits tell nothing to root, and little on a network file system: only writing shows whether one may."""
-        probe = f".p2pcopy-probe-{secrets.token_hex(8)}-e\u0301"
-        os.close(self.directory.create(probe))
+        # Should the process be killed here, the file is found among those that can be removed.
+        probe = f".probe-{secrets.token_hex(8)}-e\u0301{PART_SUFFIX}"
+        fd = self.directory.create(probe)
         try:
+            self.owner = os.fstat(fd).st_uid
+            os.close(fd)
             self.folds_names = any(
                 self._is_there(twin) for twin in (probe.upper(), unicodedata.normalize("NFC", probe))
             )

@@ -10,21 +10,28 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from random import SystemRandom
 from typing import BinaryIO, Final
 
 from blake3 import blake3
 
-from p2pcopy.config import MIB, Compress
-from p2pcopy.errors import ProtocolError
+from p2pcopy.config import MIB, Compress, VerifyResume
+from p2pcopy.errors import InternalError, ProtocolError
 from p2pcopy.files.compression import Compression
 from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.transfer.items import Block, End, Fault
-from p2pcopy.transfer.wire import Entry, FaultReason, Kind
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Block, Compared, End, Fault, Item
+from p2pcopy.transfer.wire import DIGEST_SIZE, Check, Entry, FaultReason, Kind
 
 KEPT_OF_STREAM: Final = 16 * MIB
+
+# Of the blocks that a receiver has: the first, the last, and some between.
+_SAMPLE: Final = 10
+_HINT: Final = "Use the same version of p2pcopy on both sides."
+_random: Final = SystemRandom()
 
 # Not every system has all of them; a file that was swapped for a link, a terminal or a pipe must neither be followed nor block.
 _OPEN_FLAGS: Final = os.O_RDONLY | sum(
@@ -42,13 +49,19 @@ class _Gone(Exception):
 
 @dataclass(slots=True)
 class _Reading:
-    """The file in work. read: gives at most that many bytes, none at the end; left: bytes to come, None for a stream."""
+    """The file in work. read: gives at most that many bytes, none at the end; left: bytes to come, None for a stream.
+
+    held: blocks that the receiver has; to_compare: those of them that are to be looked at before; over: one of them differed.
+    """
 
     entry: Entry
     read: Callable[[int], bytes]
     descriptor: int | None
     left: int | None
     kind: Compressible | None
+    held: Held | None = None
+    to_compare: deque[int] = field(default_factory=deque)
+    over: bool = False
     number: int = 0
     size: int = 0
 
@@ -56,27 +69,49 @@ class _Reading:
 class BlockReader:
     """The blocks of all accepted files in the order of the log, each file read to the size in its entry and no further.
 
-    next() and close() belong to one thread; allow(), drop() and reread() may be called from any other meanwhile.
-    block_size: bytes. stdin: what entries without a size are read from; it is left open.
+    next() belongs to one thread; everything else may be called from any other meanwhile.
+    block_size: bytes. stdin: what entries without a size are read from; it is left open. verify_resume: which blocks are compared
+    before they are left out because the receiver has them.
     next() and reread() raise LocalFileError when the log cannot be read.
     """
 
-    def __init__(self, log: EntryLog, *, block_size: int, compress: Compress, stdin: BinaryIO | None = None) -> None:
+    def __init__(
+        self,
+        log: EntryLog,
+        *,
+        block_size: int,
+        compress: Compress,
+        stdin: BinaryIO | None = None,
+        verify_resume: VerifyResume = VerifyResume.SAMPLE,
+    ) -> None:
         self._log = log
         self._block_size = block_size
         self._compression = Compression(compress)
         self._stdin = stdin
+        self._verify_resume = verify_resume
         self._lock = threading.Lock()
         self._skipped = bytearray()
+        self._held: dict[int, Held] = {}
+        self._over: set[int] = set()
         self._dropped: set[int] = set()
         self._position = 0
         self._reading: _Reading | None = None
+        self._is_busy = False
+        self._is_closed = False
         self._digest = blake3()
         self._kept: deque[tuple[int, int, bytes]] = deque(maxlen=max(1, KEPT_OF_STREAM // block_size))
 
-    def allow(self, upto: int, skips: Sequence[tuple[int, int]] = ()) -> None:
-        """Entries below upto may be read from now on, except the half-open ranges skips of them."""
+    def allow(self, upto: int, skips: Sequence[tuple[int, int]] = (), held: Sequence[Held] = ()) -> None:
+        """Entries below upto may be read from now on, except the half-open ranges skips of them.
+
+        held: blocks that the receiver has. Raises ProtocolError where a file has no such blocks.
+        """
+        for file in held:
+            size = self._log[file.entry][0].size
+            if size is None or file.digests.end > -(-size // self._block_size):
+                raise ProtocolError("the other side has blocks that the file does not have", _HINT)
         with self._lock:
+            self._held.update((file.entry, file) for file in held)
             self._skipped.extend(bytes(max(0, upto - len(self._skipped))))
             for start, stop in skips:
                 if not 0 <= start <= stop <= len(self._skipped):
@@ -93,8 +128,22 @@ class BlockReader:
             if entry >= self._position:
                 self._dropped.add(entry)
 
-    def next(self) -> Block | End | Fault | None:
+    def next(self) -> Item | None:
         """The next item, read from the disk now; None while there is nothing more that may be read. Blocks on a slow stream."""
+        with self._lock:
+            if self._is_closed:
+                return None
+            self._is_busy = True
+        try:
+            return self._next()
+        finally:
+            with self._lock:
+                self._is_busy = False
+                is_closed = self._is_closed
+            if is_closed and self._reading is not None:
+                self._stop()
+
+    def _next(self) -> Item | None:
         item: End | Fault
         try:
             reading = self._reading or self._start()
@@ -102,6 +151,9 @@ class BlockReader:
                 return None
             if self._is_dropped():
                 raise _Gone(FaultReason.DROPPED)
+            if reading.to_compare:
+                return self._compare(reading)
+            self._leave_out(reading)
             if raw := self._read_block(reading):
                 return self._block(reading, raw)
             if reading.descriptor is not None:
@@ -109,7 +161,7 @@ class BlockReader:
         except _Gone as gone:
             item = Fault(self._position, gone.reason)
         else:
-            item = End(self._position, reading.size, reading.number, self._digest.digest())
+            item = End(self._position, reading.size, reading.number, self._digest.digest(), reading.over)
         self._stop()
         return item
 
@@ -125,10 +177,16 @@ class BlockReader:
             raw = self._kept_block(entry, number) if item.size is None else self._block_again(item, local, number)
         except _Gone as gone:
             return Fault(entry, gone.reason)
-        return Block(entry, number, len(raw), raw, blake3(raw).digest(), compressed=False)
+        with self._lock:
+            over = entry in self._over
+        return Block(entry, number, len(raw), raw, blake3(raw).digest(), compressed=False, over=over)
 
     def close(self) -> None:
-        """Give up the file in work. May be called twice."""
+        """Give up the file in work, at the end of a next() that is under way. May be called twice."""
+        with self._lock:
+            self._is_closed = True
+            if self._is_busy:
+                return
         if self._reading is not None:
             self._stop()
 
@@ -168,11 +226,60 @@ class BlockReader:
             if self._stdin is None:
                 raise _Gone(FaultReason.UNREADABLE)
             return _Reading(entry, _patient(self._stdin), None, None, kind)
+        with self._lock:
+            held = self._held.pop(self._position, None)
+        if held is not None and held.check is Check.ONLY and len(held.digests) < -(-entry.size // self._block_size):
+            raise _Gone(FaultReason.DIFFERS)
         descriptor = _open_unchanged(entry, local)
         if entry.size > self._block_size and sys.platform == "linux":
             with suppress(OSError):  # advice, which a file system need not take
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, kind)
+        reading = _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, kind, held)
+        if held is not None:
+            reading.to_compare.extend(self._choose(held))
+        return reading
+
+    def _choose(self, held: Held) -> list[int]:
+        """The blocks that are compared before any is left out."""
+        numbers = list(held.digests)
+        if held.check is not Check.SAMPLE or self._verify_resume is VerifyResume.ALL or len(numbers) <= _SAMPLE:
+            return numbers
+        return sorted({numbers[0], numbers[-1], *_random.sample(numbers, _SAMPLE - 2)})
+
+    def _compare(self, reading: _Reading) -> Compared:
+        """Look at one block more. Raises _Gone when the file differs and is not wanted then."""
+        held, descriptor = reading.held, reading.descriptor
+        if held is None or descriptor is None:
+            raise InternalError("there is nothing to compare")
+        number = reading.to_compare.popleft()
+        start = number * self._block_size
+        os.lseek(descriptor, start, os.SEEK_SET)
+        raw = _read(reading.read, min(self._block_size, (reading.entry.size or 0) - start))
+        same = blake3(raw).digest() == held.digests[number]
+        if not same:
+            if held.check is Check.ONLY:
+                raise _Gone(FaultReason.DIFFERS)
+            reading.held, reading.over = None, True
+            with self._lock:
+                self._over.add(self._position)
+            reading.to_compare.clear()
+        if not reading.to_compare:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return Compared(self._position, same)
+
+    def _leave_out(self, reading: _Reading) -> None:
+        """Go on behind the blocks that follow here and that the receiver has."""
+        if reading.held is None or reading.left is None or reading.descriptor is None:
+            return
+        digests = reading.held.digests.run_at(reading.number)
+        if digests:
+            blocks = len(digests) // DIGEST_SIZE
+            size = min(blocks * self._block_size, reading.left)
+            os.lseek(reading.descriptor, size, os.SEEK_CUR)
+            self._digest.update(digests)
+            reading.number += blocks
+            reading.size += size
+            reading.left -= size
 
     def _read_block(self, reading: _Reading) -> bytes:
         """The next block, b"" at the end."""
@@ -193,7 +300,7 @@ class BlockReader:
         digest = blake3(raw).digest()
         self._digest.update(digest)
         body = self._compression.body(reading.kind, raw)
-        block = Block(self._position, reading.number, len(raw), body or raw, digest, compressed=body is not None)
+        block = Block(self._position, reading.number, len(raw), body or raw, digest, body is not None, reading.over)
         reading.number += 1
         reading.size += len(raw)
         return block
@@ -278,5 +385,4 @@ def _patient(stream: BinaryIO) -> Callable[[int], bytes]:
 
 
 def _no_such_block() -> ProtocolError:
-    hint = "Use the same version of p2pcopy on both sides."
-    return ProtocolError("the other side asks again for a block that there is not", hint)
+    return ProtocolError("the other side asks again for a block that there is not", _HINT)

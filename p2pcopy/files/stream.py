@@ -14,6 +14,7 @@ from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import Declined, InternalError, Interrupted, LocalFileError, ProtocolError
 from p2pcopy.events import FileStatus
 from p2pcopy.files import faults
+from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Clash, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
 
@@ -54,14 +55,29 @@ class StreamStore:
     def resolve(self, existing: Existing) -> None:
         """Nothing can be in the way of a stream."""
 
+    def begin(self, block_size: int) -> None:
+        """Blocks are put in order by their offsets."""
+
     def free_bytes(self) -> int | None:
         """Nobody knows."""
         return None
 
+    def reusable_bytes(self) -> int:
+        return 0
+
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         return None
 
-    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
+    def held(self, index: int, entry: Entry) -> Held | None:
+        """Who has read an earlier part of the stream has it."""
+        return None
+
+    def start_over(self, index: int, entry: Entry) -> None:
+        raise InternalError("nothing of a stream was held")
+
+    def write(
+        self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview, digest: bytes = b""
+    ) -> Outcome | None:
         if index != self._index or offset < self._next or offset in self._early:
             raise InternalError(f"a block at {offset} of entry {index} does not belong into the stream")
         if offset > self._next:
@@ -88,7 +104,7 @@ class StreamStore:
                 raise self._failure(error) from error
         return [Outcome(index, FileStatus.DONE)]
 
-    def abandon(self, index: int) -> None:
+    def abandon(self, index: int, keep: bool = False) -> None:
         self._early.clear()
         self._early_bytes = 0
 

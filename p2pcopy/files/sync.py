@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection
 from typing import Final
 
 from p2pcopy.files import native
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.parts import PartFile
-
-if sys.platform != "win32":
-    import fcntl
 
 # Below it, single syncs are quick, and what other programs have written need not be waited for.
 FEW: Final = 8
@@ -42,7 +38,7 @@ class Syncer:
             except OSError as error:
                 failures[part] = error
         if rest:
-            _flush_drive(rest[-1].open_fd)
+            native.flush_drive(rest[-1].open_fd)
         return failures
 
     def covers(self, device: int) -> bool:
@@ -70,9 +66,3 @@ def _start(part: PartFile) -> None:
     except OSError:
         # The fsync() that follows reports it as well.
         return
-
-
-def _flush_drive(fd: int) -> None:
-    """fsync() on macOS leaves the data in the drive's own cache; one full sync empties it for all files before it."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)

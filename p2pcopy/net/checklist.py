@@ -10,6 +10,7 @@ from p2pcopy.signaling.candidates import Candidate
 
 MAX_PAIRS: Final = 200
 MAX_REMOTE: Final = 64
+MAX_FORBIDDEN: Final = 256
 QUIET_S: Final = 30.0  # after which an address that was only heard of may be forgotten
 
 
@@ -21,7 +22,7 @@ class CheckList:
         self.locals: list[LocalEnd] = []
         self.remotes: dict[Address, Remote] = {}
         self.tallies: dict[Address, Tally] = {}
-        self._forbidden: set[Address] = set()
+        self._forbidden: dict[Address, None] = {}  # in order
         self._pairs: dict[tuple[LocalEnd, Address], Pair] = {}
         self._recheck_s = recheck_s
 
@@ -56,7 +57,7 @@ class CheckList:
         for place, candidate in enumerate(candidates):
             address = (candidate.host, candidate.port)
             if candidate.type == "relay" and not relays_allowed:
-                self._forbidden.add(address)
+                self._forbid(address)
                 continue
             known = self.remotes.get(address)
             if known is not None and known.type != "prflx":
@@ -66,6 +67,13 @@ class CheckList:
                 is_new = True
                 self._enter(remote, now)
         return is_new
+
+    def _forbid(self, address: Address) -> None:
+        """An honest peer names few; of a flood the last ones count."""
+        self._forbidden.pop(address, None)
+        self._forbidden[address] = None
+        if len(self._forbidden) > MAX_FORBIDDEN:
+            del self._forbidden[next(iter(self._forbidden))]
 
     def keep_only(self, candidates: Iterable[Candidate]) -> None:
         """Of the addresses that the peer has named only these are still true."""

@@ -10,7 +10,7 @@ from typing import Final
 from aiortc import RTCDataChannel, RTCDataChannelParameters
 
 from p2pcopy.channel import Sink
-from p2pcopy.errors import ConnectionLost
+from p2pcopy.errors import ConnectionLost, P2PCopyError, ProtocolError
 from p2pcopy.net.sctp import BoundedSctpTransport
 
 CONTROL: Final = 0
@@ -24,7 +24,7 @@ class PeerChannel:
     """p2pcopy.channel.Channel over two negotiated data channels: 0 "control", ordered, and 1 "data", unordered.
 
     A third, 2 "link", ordered, is for the connection itself: on_link takes what arrives there, and says whether the peer may
-    go on. is_stalled: there is no path at present.
+    go on. is_stalled: there is no path at present. on_over: told why when the channels close.
     """
 
     def __init__(
@@ -32,14 +32,16 @@ class PeerChannel:
         sctp: BoundedSctpTransport,
         on_link: Callable[[bytes], bool] = lambda message: True,
         is_stalled: Callable[[], bool] = lambda: False,
+        on_over: Callable[[P2PCopyError], None] = lambda error: None,
     ) -> None:
         self._sctp = sctp
         self._on_link = on_link
         self._is_stalled = is_stalled
+        self._on_over = on_over
         self._link = _channel(sctp, "link", LINK, ordered=True)
         self._control = _channel(sctp, "control", CONTROL, ordered=True)
         self._data = _channel(sctp, "data", DATA, ordered=False)
-        self.failure: ConnectionLost | None = None
+        self.failure: P2PCopyError | None = None
         self._sink: Sink | None = None
         self._early: deque[tuple[int, bytes]] = deque()
         self._early_bytes = 0
@@ -49,6 +51,7 @@ class PeerChannel:
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sctp.on_message = self._received
         sctp.on_progress = self._progressed
+        sctp.on_violation = self._on_violation
         self._data.on("open", self._on_open)  # the last one to open
         for channel in (self._link, self._control, self._data):
             channel.on("close", self._on_close)
@@ -117,7 +120,7 @@ class PeerChannel:
         if self._is_over:
             raise self._lost()
 
-    def fail(self, error: ConnectionLost) -> None:
+    def fail(self, error: P2PCopyError) -> None:
         """Why the connection is about to be closed."""
         self.failure = error
 
@@ -179,13 +182,19 @@ class PeerChannel:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._lost())
+        self._on_over(self.failure or self._lost())
         if self._sink is not None and not self._is_ours:
             self._sink.channel_closed()
 
-    def _lost(self) -> ConnectionLost:
-        return self.failure or ConnectionLost(
-            "the connection to the other side is gone", "Run the same two commands again to resume."
+    def _on_violation(self) -> None:
+        self.failure = self.failure or ProtocolError(
+            "the other side broke the rules of the connection", "Use the same version of p2pcopy on both sides."
         )
+
+    def _lost(self) -> ConnectionLost:
+        if isinstance(self.failure, ConnectionLost):
+            return self.failure
+        return ConnectionLost("the connection to the other side is gone", "Run the same two commands again to resume.")
 
 
 def _channel(sctp: BoundedSctpTransport, label: str, number: int, *, ordered: bool) -> RTCDataChannel:

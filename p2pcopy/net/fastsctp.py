@@ -265,7 +265,7 @@ class FastSctpTransport(QueueingSctpTransport):
     def _break(self) -> None:
         """End the association because of what the peer does."""
         self._wire.flush()
-        run(self.stop())
+        run(self._refuse())
 
     async def _handle_data(self, data: bytes) -> None:
         """What comes through RTCDtlsTransport: the handshake, and what was under way when it ended."""
@@ -333,6 +333,8 @@ class FastSctpTransport(QueueingSctpTransport):
         known = CHUNK_TYPES.get(chunk.kind)
         if known is None:
             return
+        if not packets.has_sound_parameters(chunk):
+            raise Violation("a malformed parameter")
         self._last_received_tsn = self._inbound.cumulative
         try:
             run(self._receive_chunk(known(flags=chunk.flags, body=chunk.body)))

@@ -188,6 +188,8 @@ class Flight:
             self._drop(count)
             if status and status[0] == ARRIVED:
                 self._was_dropped()
+        while self._overtaken and self._overtaken[0][0] <= self.oldest:
+            self._overtaken.popleft()
         if not self._marked:
             self._overtaken.clear()
         return newly, sent_once, self._newest

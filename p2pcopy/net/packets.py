@@ -20,6 +20,8 @@ COMMON_HEADER: Final = 12
 DATA_HEADER: Final = 28  # with the common one
 _SACK_HEADER: Final = 12
 _MIN_DATA: Final = 13
+# Of the chunks that have parameters (RFC 9260 section 3.3, RFC 6525 section 3.1): bytes of the body that go before them.
+_BEFORE_PARAMETERS: Final = {INIT: 16, 2: 16, HEARTBEAT: 0, HEARTBEAT_ACK: 0, 6: 0, 9: 0, 130: 0}
 
 _chunk_header: Final = struct.Struct("!BBH").unpack_from
 _data_header: Final = struct.Struct("!LHHL").unpack_from
@@ -87,6 +89,17 @@ def chunks(packet: bytes, start: int = COMMON_HEADER) -> Iterator[Chunk]:
             return
         yield Chunk(kind, flags, packet[start + 4 : start + length])
         start += (length + 3) & ~3
+
+
+def has_sound_parameters(chunk: Chunk) -> bool:
+    """Is every parameter at least as long as its own header? (RFC 9260 section 3.2.1) aiortc never ends with one that says 0."""
+    at = _BEFORE_PARAMETERS.get(chunk.kind, len(chunk.body))
+    while at + 4 <= len(chunk.body):
+        length = int.from_bytes(chunk.body[at + 2 : at + 4], "big")
+        if length < 4:
+            return False
+        at += (length + 3) & ~3
+    return True
 
 
 def parse_data(chunk: Chunk) -> Data | None:

@@ -190,7 +190,7 @@ class Peer:
             raise ConnectionLost("the encrypted session was refused or broke off")
         self._sctp = self._data_path.association(self._dtls)
         self._sctp.on_packet = self._ice.heard_data
-        channel = PeerChannel(self._sctp, self._on_link, lambda: self._ice.stalled)
+        channel = PeerChannel(self._sctp, self._on_link, lambda: self._ice.stalled, self._agreement.lost)
         self._dtls.on("statechange", self._on_dtls_state)
         await self._sctp.begin()
         await channel.opened()

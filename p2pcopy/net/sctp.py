@@ -17,6 +17,8 @@ from aiortc.rtcsctptransport import (
     SackChunk,
 )
 
+from p2pcopy.net.packets import chunks, has_sound_parameters
+
 MAX_MESSAGE: Final = 256 * 1024
 MESSAGE_SIZE: Final = 65536
 WINDOW: Final = 8 * 1024 * 1024
@@ -26,10 +28,11 @@ MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 
 
 class BoundedSctpTransport(RTCSctpTransport):
     """on_message: takes stream and message, and says whether the peer may go on; on_progress: the backlog may be smaller;
-    on_packet: something of the peer has arrived.
+    on_packet: something of the peer has arrived; on_violation: the peer does what no honest one does.
 
     Text arrives as its UTF-8 bytes. A peer that opens other channels, sends messages above MAX_MESSAGE, or never
-    completes them, ends the association. is_peer_fast: so is the peer's association, None where that cannot be known.
+    completes them, ends the association: on_violation is called before. is_peer_fast: so is the peer's association, None where
+    that cannot be known.
     """
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
@@ -38,6 +41,7 @@ class BoundedSctpTransport(RTCSctpTransport):
         self.on_message: Callable[[int, bytes], bool] = lambda stream, message: True
         self.on_progress: Callable[[], None] = lambda: None
         self.on_packet: Callable[[], None] = lambda: None
+        self.on_violation: Callable[[], None] = lambda: None
 
     async def begin(self) -> None:
         await self.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE), PORT)
@@ -80,7 +84,8 @@ class BoundedSctpTransport(RTCSctpTransport):
 
     async def _handle_data(self, data: bytes) -> None:
         self.on_packet()
-        await super()._handle_data(data)
+        if all(map(has_sound_parameters, chunks(data))):
+            await super()._handle_data(data)
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         try:
@@ -99,7 +104,7 @@ class BoundedSctpTransport(RTCSctpTransport):
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         fragments = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
         if chunk.stream_id not in self._data_channels or not chunk.user_data or fragments >= MAX_FRAGMENTS:
-            await self.stop()
+            await self._refuse()
             return
         await super()._receive_data_chunk(chunk)
 
@@ -108,4 +113,9 @@ class BoundedSctpTransport(RTCSctpTransport):
         if not is_empty and pp_id not in (WEBRTC_BINARY, WEBRTC_STRING):
             return
         if len(data) > MAX_MESSAGE or not self.on_message(stream_id, b"" if is_empty else data):
-            await self.stop()
+            await self._refuse()
+
+    async def _refuse(self) -> None:
+        """End the association because of what the peer does."""
+        self.on_violation()
+        await self.stop()

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import IntegrityError, ProtocolError
+from p2pcopy.transfer.held import Digests, bytes_of
 from p2pcopy.transfer.records import FileEnd, Piece
-from p2pcopy.transfer.wire import UPDATE_HINT
+from p2pcopy.transfer.wire import DIGEST_SIZE, UPDATE_HINT
 
 # Verified blocks that wait for one before them. An honest peer gets there only if the path loses a message and delivers
 # the next 64 GiB.
@@ -84,10 +85,15 @@ class _Partial:
 
 @dataclass(slots=True)
 class FileProgress:
-    """The blocks of one file. size: in bytes, None for a stream until its end is known. stored: bytes verified and written."""
+    """The blocks of one file. size: in bytes, None for a stream until its end is known. stored: bytes verified and written.
+
+    held: what was there of it before; over: the sender sends all of it nevertheless.
+    """
 
     size: int | None
     block_size: int
+    held: Digests = field(default_factory=Digests)
+    over: bool = False
     end: FileEnd | None = None
     stored: int = 0
     arrived: int = 0
@@ -98,6 +104,12 @@ class FileProgress:
     _next: int = 0
     _short: int | None = None
     _hash: blake3 | None = None
+
+    def __post_init__(self) -> None:
+        if self.held and self.size is not None:
+            self.arrived = len(self.held)
+            self.stored = bytes_of(self.held, self.size, self.block_size)
+            self._go_on()
 
     @property
     def waiting(self) -> bool:
@@ -147,11 +159,7 @@ class FileProgress:
                 raise ProtocolError("the other side sent a short block in the middle of a file", UPDATE_HINT)
             self._short = number
         self.ahead[number] = digest
-        if self._hash is None:
-            self._hash = blake3()
-        while self._next in self.ahead:
-            self._hash.update(self.ahead.pop(self._next))
-            self._next += 1
+        self._go_on()
 
     def damaged(self, number: int) -> int:
         """A block did not fit its digest: how often by now."""
@@ -165,14 +173,25 @@ class FileProgress:
         digest = (self._hash or blake3()).digest()
         return self.end is not None and digest == self.end.digest
 
-    def held(self) -> tuple[int, int]:
+    def incomplete(self) -> tuple[int, int]:
         """Bytes and number of the pieces whose block is not complete."""
         partials = [partial for partial in self._under_way.values() if partial is not None]
         return sum(partial.size for partial in partials), sum(partial.records for partial in partials)
 
+    def _go_on(self) -> None:
+        """Hash the digests up to the first block that is missing."""
+        if self._hash is None:
+            self._hash = blake3()
+        while True:
+            if (digest := self.ahead.pop(self._next, b"")) or (digest := self.held.run_at(self._next)):
+                self._hash.update(digest)
+                self._next += len(digest) // DIGEST_SIZE
+            else:
+                return
+
     def _check_new(self, piece: Piece) -> None:
         number, raw_size = piece.block, piece.raw_size
-        if number < self._next or number in self.ahead:
+        if number < self._next or number in self.ahead or number in self.held:
             raise _twice()
         if self.size is None:
             fits = 0 < raw_size <= self.block_size
@@ -194,6 +213,7 @@ class OpenFiles:
     def __init__(self, limits: TransferLimits) -> None:
         self._max_waiting = limits.max_open_files
         self._files: dict[int, FileProgress] = {}
+        self._held: dict[int, Digests] = {}
         self._waiting = 0
         self._ahead = 0
         self._bad = 0
@@ -204,9 +224,17 @@ class OpenFiles:
     def __contains__(self, entry: int) -> bool:
         return entry in self._files
 
+    def hold(self, entry: int, digests: Digests) -> None:
+        """Blocks of this file are there already. Before anything of it comes."""
+        self._held[entry] = digests
+
+    def held(self, entry: int) -> Digests | None:
+        """What hold() told, until the sender has begun this file."""
+        return self._held.get(entry)
+
     def take_piece(self, piece: Piece, size: int | None, block_size: int) -> WholeBlock | None:
         """The block that this piece completes. size: of its file, in bytes. Raises ProtocolError."""
-        file = self._open(piece.entry, size, block_size)
+        file = self._open(piece, size, block_size)
         before = file.waiting
         block = file.take_piece(piece)
         self._waits(file.waiting - before)
@@ -214,7 +242,7 @@ class OpenFiles:
 
     def take_end(self, end: FileEnd, size: int | None, block_size: int) -> None:
         """The end record of a file. Raises ProtocolError."""
-        file = self._open(end.entry, size, block_size)
+        file = self._open(end, size, block_size)
         before = file.waiting
         file.take_end(end)
         self._waits(file.waiting - before)
@@ -255,19 +283,25 @@ class OpenFiles:
 
     def drop(self, entry: int) -> tuple[int, int]:
         """Forget a file. Bytes and number of the pieces that its incomplete blocks held."""
+        self._held.pop(entry, None)
         file = self._files.pop(entry, None)
         if file is None:
             return 0, 0
         self._waiting -= file.waiting
         self._ahead -= len(file.ahead)
         self._bad -= len(file.bad)
-        return file.held()
+        return file.incomplete()
 
-    def _open(self, entry: int, size: int | None, block_size: int) -> FileProgress:
-        file = self._files.get(entry)
+    def _open(self, record: Piece | FileEnd, size: int | None, block_size: int) -> FileProgress:
+        file = self._files.get(record.entry)
         if file is None:
-            file = self._files[entry] = FileProgress(size, block_size)
+            held = self._held.pop(record.entry, None)
+            if held is None or record.over:
+                held = Digests()
+            file = self._files[record.entry] = FileProgress(size, block_size, held, record.over)
             self._waits(1)
+        elif file.over != record.over:
+            raise ProtocolError("the other side goes on with a file and begins it again at once", UPDATE_HINT)
         return file
 
     def _waits(self, change: int) -> None:

@@ -138,7 +138,7 @@ class Conversation(ABC, Generic[Action]):
                 software=wire.shown(software),
                 block_size=limits.block_size,
                 credit=credit,
-                features=["zstd"],
+                features=["zstd", "resume"],
             )
         )
 

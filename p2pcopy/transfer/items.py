@@ -31,7 +31,10 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block that was read. raw_size: its bytes in the file; body: as it goes on the wire; digest: BLAKE3 of the raw block."""
+    """A block that was read. raw_size: its bytes in the file; body: as it goes on the wire; digest: BLAKE3 of the raw block.
+
+    over: the file is read from its beginning although the receiver had blocks of it.
+    """
 
     entry: int
     number: int
@@ -39,16 +42,26 @@ class Block:
     body: bytes
     digest: bytes
     compressed: bool
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order."""
+    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order. over: as in Block."""
 
     entry: int
     size: int
     blocks: int
     digest: bytes
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A block that the receiver has was read to see whether it is the same here."""
+
+    entry: int
+    same: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Fault:
     reason: FaultReason
 
 
-Item = Block | End | Fault
+Item = Block | End | Fault | Compared
 
 
 class Obstacle(StrEnum):
@@ -78,7 +91,8 @@ class Clash:
     """What an entry meets at the destination. Nothing is decided by it.
 
     reason: what is in the way, as half a sentence. hopeless: the entry will fail whatever the policy is.
-    size, mtime_ns: of the existing file; 0 for anything else.
+    size, mtime_ns: of the existing file; 0 for anything else. same: the entry is there already, and is skipped under every policy.
+    compare: a file of the same size, whose content tells what becomes of the entry (Store.held()). Neither is to be asked about.
     """
 
     obstacle: Obstacle
@@ -86,6 +100,16 @@ class Clash:
     hopeless: bool = False
     size: int = 0
     mtime_ns: int = 0
+    same: bool = False
+    compare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Useless:
+    """What an earlier run left of a file cannot be used, so that it starts over. reason: why, as half a sentence."""
+
+    entry: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ class Packer:
         self._size += len(record)
         self._records += 1
 
-    def block(self, entry: int, number: int, raw_size: int, body: bytes, digest: bytes, compressed: bool) -> None:
+    def block(
+        self, entry: int, number: int, raw_size: int, body: bytes, digest: bytes, compressed: bool, over: bool = False
+    ) -> None:
         """The records of a block. body: as it goes on the wire; it is copied when its message is full, not before."""
         total = len(body)
         offset = 0
@@ -47,7 +49,8 @@ class Packer:
             self._make_room(head_size + min(total - offset, _LEAST_PIECE))
             length = min(total - offset, self._message_size - self._size - head_size)
             part = body if length == total else memoryview(body)[offset : offset + length]
-            self._parts += (piece_head(entry, number, raw_size, total, offset, length, compressed, digest), part)
+            head = piece_head(entry, number, raw_size, total, offset, length, compressed, digest, over)
+            self._parts += (head, part)
             self._size += head_size + length
             self._records += 1
             offset += length

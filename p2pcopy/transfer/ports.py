@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from p2pcopy.config import Existing
-from p2pcopy.transfer.items import Block, Clash, Fault, Item, Outcome
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Block, Clash, Fault, Item, Outcome, Useless
 from p2pcopy.transfer.wire import Entry
 
 
@@ -27,7 +28,7 @@ class Log(Protocol):
 class Reader(Protocol):
     """Reads the blocks of accepted entries in order."""
 
-    def allow(self, upto: int, skips: Sequence[tuple[int, int]]) -> None: ...
+    def allow(self, upto: int, skips: Sequence[tuple[int, int]], held: Sequence[Held]) -> None: ...
 
     def never_compress(self) -> None: ...
 
@@ -41,8 +42,8 @@ class Reader(Protocol):
 class Store(Protocol):
     """What the session needs of a destination. Synchronous, driven by one thread; it gets verified data only.
 
-    Every method raises LocalFileError when the destination as a whole fails (full, read-only, broken): the transfer is over then
-    and close() cleans up. What concerns one entry only becomes its Outcome.
+    Every method raises LocalFileError when the destination as a whole fails (full, read-only, broken): the transfer is over then,
+    and close() keeps what the next run can go on with. What concerns one entry only becomes its Outcome.
     """
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
@@ -54,11 +55,29 @@ class Store(Protocol):
     def free_bytes(self) -> int | None:
         """What may still be written; None where nobody knows."""
 
+    def reusable_bytes(self) -> int:
+        """What old part files of the entries admitted so far take on the disk: the entries need that much less."""
+
+    def begin(self, block_size: int) -> None:
+        """Once, before the first held() or write(): all blocks of this transfer have this size in bytes, but for the last ones."""
+
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         """After the policy is known: the outcome of an entry that will not be stored, so that its data need not be sent."""
 
-    def write(self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview) -> Outcome | None:
-        """Store a block; blocks come in any order. parts: what it consists of, in order.
+    def held(self, index: int, entry: Entry) -> Held | Useless | None:
+        """Which blocks of an accepted file are here; before its first write(), and after resolve(). May read the disk for a while.
+
+        With Check.SAMPLE they are what an earlier run left: the other blocks are to be written, then whole(). With another check
+        they are all blocks of a finished file whose name is taken: whole() alone skips the entry. Raises Interrupted after interrupt().
+        """
+
+    def start_over(self, index: int, entry: Entry) -> None:
+        """All blocks of a file that held() told of will be written: what there was of it does not count any more."""
+
+    def write(
+        self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview, digest: bytes = b""
+    ) -> Outcome | None:
+        """Store a block; blocks come in any order. parts: what it consists of, in order; digest: BLAKE3 of it, for the next run.
 
         An Outcome when the file has failed now: what comes for it later is ignored.
         """
@@ -67,8 +86,8 @@ class Store(Protocol):
         """All size bytes were written (an empty file got no write()). Queues the commit. The outcomes of commits that happened now;
         for a file that has failed before, that one (again, if write() told it)."""
 
-    def abandon(self, index: int) -> None:
-        """Forget a file that will not become whole: its part file is removed. No outcome."""
+    def abandon(self, index: int, keep: bool = False) -> None:
+        """Forget a file that will not become whole. No outcome. keep: what came of it is left for the next run, else it is removed."""
 
     def other(self, index: int, entry: Entry) -> list[Outcome]:
         """A directory is made now, a link at the end. The outcomes that are known now; the others come from finish()."""
@@ -80,7 +99,7 @@ class Store(Protocol):
         """flush(), then the links, then modes and times of directories, deepest first; all synced."""
 
     def interrupt(self) -> None:
-        """From any thread: a write() that waits for a slow reader ends, with Interrupted."""
+        """From any thread: a write() that waits for a slow reader and a held() that reads for long end, with Interrupted."""
 
     def close(self) -> None:
-        """Remove part files of everything not committed, close descriptors. Idempotent."""
+        """Close descriptors; of what was not committed, keep what the next run can go on with and remove the rest. Idempotent."""

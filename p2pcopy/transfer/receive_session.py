@@ -10,24 +10,19 @@ from typing import Final, assert_never
 from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import Existing, TransferLimits
-from p2pcopy.errors import ConnectionLost, Declined, LocalFileError
+from p2pcopy.errors import ConnectionLost, Declined, DryRun, LocalFileError
+from p2pcopy.events import Mark
 from p2pcopy.files.names import display
-from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
-from p2pcopy.transfer.items import Clash, Outcome
+from p2pcopy.transfer.items import Outcome
+from p2pcopy.transfer.ledger import ranges_of
+from p2pcopy.transfer.orders import Abandon, FinishStore, ManifestComplete, StartOver
 from p2pcopy.transfer.ports import Gate, Log, Store
-from p2pcopy.transfer.receiver import (
-    Abandon,
-    Commit,
-    FinishStore,
-    Listed,
-    ManifestComplete,
-    Receiver,
-    StoreBlock,
-)
+from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
+from p2pcopy.transfer.storing import Begin, Begun, Checked, Damaged, Done, Job, Stored, StoreWork
 from p2pcopy.transfer.summary import Summary, shown
-from p2pcopy.transfer.wire import Kind
+from p2pcopy.transfer.wire import Check, Kind
 from p2pcopy.transfer.worker import Conveyor
 
 # Files that are whole wait so long for company before they are made final.
@@ -36,65 +31,25 @@ _REST_S: Final = 0.2
 
 @dataclass(frozen=True)
 class Consent:
-    """What the receiving user decided beforehand. existing: for names that are taken; max_bytes: None for no limit."""
+    """What the receiving user decided beforehand. existing: for names that are taken; max_bytes: None for no limit.
+
+    dry_run: show everything, and take nothing.
+    """
 
     given: bool
     existing: Existing
     max_bytes: int | None = None
+    dry_run: bool = False
 
     @property
     def at_once(self) -> bool:
         """Whether nothing in the rest of the manifest can change the decision, so that files may come while it does."""
-        return self.given and self.max_bytes is None and self.existing not in (Existing.ASK, Existing.REFUSE)
+        undecided = self.dry_run or self.max_bytes is not None or self.existing in (Existing.ASK, Existing.REFUSE)
+        return self.given and not undecided
 
 
 Listing = Callable[[], Iterator[events.ManifestLine]]
 Ask = Callable[[events.Manifest, Listing], Awaitable[Existing]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    """Entries start to stop are accepted under this policy: sort out what is refused, make directories and links."""
-
-    start: int
-    stop: int
-    policy: Existing
-    clashing: tuple[int, ...]
-
-
-_Job = Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore | _Begin
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    listed: Listed
-    clashes: tuple[tuple[int, Clash], ...]
-    free_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """size: bytes of the files that are to come, as far as they are known."""
-
-    job: _Begin
-    refused: tuple[Outcome, ...]
-    made: tuple[Outcome, ...]
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    job: StoreBlock
-    path: str
-    failed: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Damaged:
-    job: StoreBlock
-
-
-_Done = _Checked | _Begun | _Stored | _Damaged | Outcome | ManifestComplete | FinishStore | Abandon
 
 
 class ReceiveSession(Session):
@@ -123,19 +78,23 @@ class ReceiveSession(Session):
         self.machine = Receiver(replace(limits, max_window=window), software, self.now())
         self.left_out = 0
         self.confirmed = True
-        self._gate = gate
         self._log = log
         self._store = store
         self._consent = consent
         self._ask = ask
         self._destination = destination
-        self._disk: Conveyor[_Job, _Done] = Conveyor("store", self._work, store.flush, _REST_S)
+        work = StoreWork(gate, log, store)
+        self._disk: Conveyor[Job, Done] = Conveyor("store", work, store.flush, _REST_S)
         self._released = 0
-        self._summary = Summary(destination)
-        self._clashes: list[tuple[int, Clash]] = []
+        self._summary = Summary(destination, consent.existing)
+        self._same: list[int] = []
+        self._compared: list[int] = []
+        self._clashes: list[int] = []
         self._begun = 0
+        self._there: set[int] = set()
         self._needed = 0
         self._free_bytes: int | None = None
+        self._reusable_bytes = 0
         self._complete = asyncio.Event()
         self._current = ""
 
@@ -196,69 +155,9 @@ class ReceiveSession(Session):
             self.perform()
             await self.settled()
 
-    # In the thread.
-
-    def _work(self, job: _Job) -> Sequence[_Done]:
-        match job:
-            case StoreBlock():
-                return (self._store_block(job),)
-            case Commit():
-                return self._store.whole(job.entry, self._log[job.entry][0], job.size)
-            case Listed():
-                return (self._check(job),)
-            case Abandon():
-                self._store.abandon(job.entry)
-                return (job,)
-            case _Begin():
-                return (self._begin(job),)
-            case FinishStore():
-                return (*self._store.finish(), job)
-            case ManifestComplete():
-                return (job,)
-            case _:
-                assert_never(job)
-
-    def _check(self, listed: Listed) -> _Checked:
-        clashes: list[tuple[int, Clash]] = []
-        for index, entry in enumerate(listed.entries, listed.first):
-            self._gate.admit(entry)
-            self._log.append(entry)
-            clash = self._store.admit(index, entry)
-            if clash is not None:
-                clashes.append((index, clash))
-        # Asked once: later, what has come meanwhile would count twice.
-        return _Checked(listed, tuple(clashes), self._store.free_bytes() if listed.first == 0 else None)
-
-    def _store_block(self, job: StoreBlock) -> _Done:
-        entry = self._log[job.block.entry][0]
-        parts = unpack_block(job.block)
-        if parts is None:
-            return _Damaged(job)
-        failed = self._store.write(job.block.entry, entry, job.offset, *parts)
-        return _Stored(job, entry.path, failed)
-
-    def _begin(self, job: _Begin) -> _Begun:
-        self._store.resolve(job.policy)
-        refused: dict[int, Outcome] = {}
-        for index in job.clashing:
-            outcome = self._store.refuses(index, self._log[index][0])
-            if outcome is not None:
-                refused[index] = outcome
-        made: list[Outcome] = []
-        size = 0
-        for index in range(job.start, job.stop):
-            entry = self._log[index][0]
-            if index not in refused:
-                size += entry.size or 0
-                if entry.kind is not Kind.FILE:
-                    made += self._store.other(index, entry)
-        return _Begun(job, tuple(refused.values()), tuple(made), size)
-
-    # Back in the loop.
-
-    def _take(self, done: _Done, now: float) -> None:
+    def _take(self, done: Done, now: float) -> None:
         match done:
-            case _Stored():
+            case Stored():
                 self._current = done.path
                 if done.failed is not None:
                     self._take_outcome(done.failed, now)
@@ -266,18 +165,24 @@ class ReceiveSession(Session):
                 self._check_size(self.machine.bytes_stored)
             case Outcome():
                 self._take_outcome(done, now)
-            case _Checked():
-                self._summary.add(done.listed.entries, {index for index, _ in done.clashes})
+            case Checked():
+                self._summary.add(done.listed.entries, _marks(done.same, done.compared, done.clashes))
+                self._same += done.same
+                self._compared += done.compared
                 self._clashes += done.clashes
                 if done.listed.first == 0:
                     self._free_bytes = done.free_bytes
+                self._reusable_bytes = done.reusable_bytes
                 self.machine.listed(done.listed.cost, now)
                 if self._consent.at_once:
                     self._accept(self._consent.existing)
-            case _Begun():
+            case Begun():
                 self._take_begun(done, now)
-            case _Damaged():
+            case Damaged():
                 self.machine.damaged(done.job.block, now)
+            case StartOver():
+                path = self._log[done.entry][0].path
+                self.tell(events.Note(path, "what was there of it is of another file, so all of it is sent"))
             case Abandon():
                 self.tell(events.File(self._log[done.entry][0].path, events.FileStatus.FAILED, done.reason))
             case ManifestComplete():
@@ -290,21 +195,23 @@ class ReceiveSession(Session):
 
     def _take_outcome(self, outcome: Outcome, now: float) -> None:
         entry = self._log[outcome.index][0]
-        if outcome.ok:
+        same = outcome.index in self._there and outcome.status is events.FileStatus.SKIPPED
+        if outcome.ok or same:
             self.machine.committed([outcome.index], now)
         elif not self.machine.failed_here(outcome.index, outcome.reason, now):
             return
         if entry.kind is Kind.FILE or not outcome.ok:
             # What is skipped after the sender was told to send it counts as failed on both sides.
-            status = events.FileStatus.DONE if outcome.ok else events.FileStatus.FAILED
+            status = outcome.status if outcome.ok or same else events.FileStatus.FAILED
             self.tell(events.File(entry.path, status, outcome.reason, outcome.saved_as))
 
     def _check_room(self, size: int) -> None:
         """Whether this many bytes may come, and fit."""
         self._check_size(size)
-        if self._free_bytes is not None and size > self._free_bytes:
+        needed = size - self._reusable_bytes
+        if self._free_bytes is not None and needed > self._free_bytes:
             raise LocalFileError(
-                f"the destination has {self._free_bytes} bytes free, and {size} are needed",
+                f"the destination has {self._free_bytes} bytes free, and {needed} are needed",
                 "Free some space there, or choose another place with --output.",
             )
 
@@ -321,7 +228,9 @@ class ReceiveSession(Session):
         await self._complete.wait()
         manifest = self._summary.manifest()
         self.tell(manifest)
-        if not manifest.existing:
+        if self._consent.dry_run:
+            raise DryRun
+        if not (manifest.existing or manifest.same):
             self._check_room(manifest.bytes)  # else it depends on what becomes of the names that are taken
         if not self._consent.given:
             self._accept(await self._ask(manifest, self._lines))
@@ -331,29 +240,30 @@ class ReceiveSession(Session):
 
     def _lines(self) -> Iterator[events.ManifestLine]:
         """Every entry of the complete manifest, read from the log on the way. For any thread, until something is accepted."""
-        taken = {index for index, _ in self._clashes}
+        marks = _marks(self._same, self._compared, self._clashes)
         for index in range(self._summary.entries):
-            yield shown(self._log[index][0], index in taken)
+            yield shown(self._log[index][0], marks.get(index, Mark.NEW))
 
     def _accept(self, policy: Existing) -> None:
         """Raises Declined when names are taken and nobody has said what to do about it."""
         if self._clashes and policy in (Existing.ASK, Existing.REFUSE):
-            path = self._log[self._clashes[0][0]][0].path
+            path = self._log[self._clashes[0]][0].path
             raise Declined(
                 f"{len(self._clashes)} of the names are taken at the destination, the first is {display(path)}",
                 "The receiver can choose --existing skip, rename or replace, or another place with --output.",
             )
-        clashing = tuple(index for index, _ in self._clashes)
-        self._clashes.clear()
-        self._disk.put(_Begin(self._begun, self._summary.entries, policy, clashing))
+        taken = self._same + self._clashes
+        self._same, self._compared, self._clashes = [], [], []
+        self._disk.put(Begin(self._begun, self._summary.entries, policy, self.machine.block_size, taken))
         self._begun = self._summary.entries
 
-    def _take_begun(self, begun: _Begun, now: float) -> None:
-        skipped = [outcome.index for outcome in begun.refused if outcome.status is events.FileStatus.SKIPPED]
+    def _take_begun(self, begun: Begun, now: float) -> None:
+        skipped = sorted(outcome.index for outcome in begun.refused if outcome.status is events.FileStatus.SKIPPED)
+        self._there.update(file.entry for file in begun.held if file.check is not Check.SAMPLE)
         self._needed += begun.size
         self._check_room(self._needed)
         self.begin()
-        self.machine.accept(begun.job.stop, [(index, index + 1) for index in skipped], now)
+        self.machine.accept(begun.job.stop, ranges_of(skipped), now, begun.held)
         for outcome in begun.refused:
             if outcome.status is events.FileStatus.SKIPPED:
                 self.tell(events.File(self._log[outcome.index][0].path, outcome.status, outcome.reason))
@@ -361,16 +271,27 @@ class ReceiveSession(Session):
                 self._take_outcome(outcome, now)
         for outcome in begun.made:
             self._take_outcome(outcome, now)
+        for file in begun.useless:
+            self.tell(events.Note(self._log[file.entry][0].path, f"it starts over: {file.reason}"))
 
     def progress(self) -> events.Progress | None:
         machine = self.machine
-        complete = self._complete.is_set()
         if not machine.accepted:
             return None
+        complete = self._complete.is_set() and machine.accepted == self._summary.entries
         return events.Progress(
-            bytes_done=machine.bytes_stored,
+            bytes_done=machine.bytes_stored + machine.bytes_resumed,
             bytes_total=machine.accepted_bytes if complete and not self._summary.streams else None,
             files_done=machine.files_done,
             files_total=self._summary.files - machine.files_skipped if complete else None,
             file=self._current,
+            bytes_resumed=machine.bytes_resumed,
         )
+
+
+def _marks(same: Sequence[int], compared: Sequence[int], clashes: Sequence[int]) -> dict[int, Mark]:
+    return {
+        **dict.fromkeys(same, Mark.SAME),
+        **dict.fromkeys(compared, Mark.COMPARED),
+        **dict.fromkeys(clashes, Mark.EXISTS),
+    }

@@ -3,74 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, IntegrityError, InternalError, P2PCopyError, ProtocolError
 from p2pcopy.transfer import wire
 from p2pcopy.transfer.assembly import OpenFiles, WholeBlock
-from p2pcopy.transfer.conversation import SHARED_TABLE, Conversation, Ended, Finished, SendControl, State, Table
+from p2pcopy.transfer.conversation import SHARED_TABLE, Conversation, State, Table
 from p2pcopy.transfer.flow import ReceiveWindow, cost
+from p2pcopy.transfer.held import Digests, Held, bytes_of
 from p2pcopy.transfer.ledger import Phase
 from p2pcopy.transfer.offer import Offer, consent
+from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.records import FileEnd, FileFault, Piece, Record, decode_records
 from p2pcopy.transfer.results import Results
 from p2pcopy.transfer.totals import TotalDigest
-from p2pcopy.transfer.wire import Entry, FaultReason, Role
+from p2pcopy.transfer.wire import FaultReason, Role
 
 _CREDIT_S: Final = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """New entries of the manifest, the first with index first. cost: what listed() must be called with when they are checked."""
-
-    first: int
-    entries: tuple[Entry, ...]
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestComplete:
-    """No more entries will come. left_out: what the sender could not or would not put in."""
-
-    entries: int
-    left_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreBlock:
-    """Decompress, check the digest, write at offset; then call stored() or damaged(), also when the file failed meanwhile."""
-
-    block: WholeBlock
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """All blocks of this file are stored: make it final; then call committed() or failed_here()."""
-
-    entry: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """The sender cannot send this file, or it arrived damaged again and again."""
-
-    entry: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class FinishStore:
-    """Everything is here: commit what is left, links and directories; then call store_finished()."""
-
-
-ReceiverAction = (
-    SendControl | Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore | Finished | Ended
-)
 
 _TABLE: Final[Table] = {
     (State.HELLO, wire.Hello): State.OPEN,
@@ -87,14 +37,17 @@ _FAULT_TEXT: Final = {
     FaultReason.UNREADABLE: "the sender cannot read it",
     FaultReason.CHANGED: "it changed while it was being sent",
     FaultReason.DROPPED: "it was left out",
+    FaultReason.DIFFERS: "another file is there",
 }
+# The blocks that came are those of the file, which may be there and readable the next time.
+_MAY_RETURN: Final = frozenset({FaultReason.VANISHED, FaultReason.UNREADABLE})
 
 
-class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Abandon | FinishStore]):
+class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock | Commit | Abandon | FinishStore]):
     """Feed it messages and what became of actions().
 
     It moves from ENDED to PARTING with store_finished(). Whatever is in work here holds credit until it is done with.
-    released: bytes of data messages that are done with.
+    released: bytes of data messages that are done with. bytes_resumed: of accepted files, that were here before and still count.
     """
 
     role: ClassVar[Role] = Role.RECEIVER
@@ -104,6 +57,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         super().__init__(limits, software, now, credit=limits.max_window)
         self.accepted_bytes = 0
         self.bytes_stored = 0
+        self.bytes_resumed = 0
         self.files_damaged = 0
         self.parted: float | None = None
         self.released = 0
@@ -115,6 +69,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._end: wire.End | None = None
         self._finishing = False
         self._in_store = 0
+        self._held_blocks = 0
         self._last_data = now
         self._credit_told = now
         self._stored_told = 0
@@ -184,6 +139,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         failed = self._ledger.phase(entry) == Phase.FAILED
         if not failed and self._ledger.phase(entry) != Phase.ACCEPTED:
             raise ProtocolError("the other side sent a file that is complete", wire.UPDATE_HINT)
+        if not isinstance(record, FileFault) and record.over and not failed:
+            self._start_over(entry)
         match record:
             case FileEnd():
                 self._take_end(record, failed, now)
@@ -194,6 +151,15 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
                 self._release(record.size, 1)
             case _:
                 self._take_piece(record)
+
+    def _start_over(self, entry: int) -> None:
+        held = self._files.held(entry)
+        if held is not None:
+            self.bytes_resumed -= self._bytes_of(entry, held)
+            self._actions.append(StartOver(entry))
+
+    def _bytes_of(self, entry: int, held: Digests) -> int:
+        return bytes_of(held, self._offer.size(entry) or 0, self._offer.block_size)
 
     def _take_piece(self, piece: Piece) -> None:
         block = self._files.take_piece(piece, self._offer.size(piece.entry), self._offer.block_size)
@@ -220,7 +186,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._release(fault.size, 1)
         if not failed:
             self._settle(fault.entry, Phase.FAILED, now)
-            self._actions.append(Abandon(fault.entry, _FAULT_TEXT[fault.reason]))
+            self._actions.append(Abandon(fault.entry, _FAULT_TEXT[fault.reason], fault.reason in _MAY_RETURN))
 
     def _tick(self, now: float) -> None:
         if self.parted is not None and now - self.parted > self.limits.silence_s:
@@ -237,20 +203,32 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
         self._window.consume(cost)
         self._announce(now)
 
-    def accept(self, upto: int, skips: Sequence[tuple[int, int]], now: float) -> None:
+    def accept(self, upto: int, skips: Sequence[tuple[int, int]], now: float, held: Sequence[Held] = ()) -> None:
         """Entries below upto are wanted, except these half-open ranges of indices since the last call, in order.
 
+        held: what there is of files among them; as much of it as a sender takes is told, the rest comes again.
         Nothing is sent before the call that accepts the complete manifest, also when that is empty.
         """
         if self.state is State.OVER:
             return
         first = self.accepted
+        self._tell_held(held)
         self._ledger.accept(upto, skips)
         self.accepted_bytes += self._offer.known_bytes(first, upto)
         for start, stop in skips:
             self.accepted_bytes -= self._offer.known_bytes(start, stop)
         for message in consent(upto, skips):
             self._say(message)
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of the sender's blocks."""
+        return self._offer.block_size
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the sender leaves out what is here."""
+        return "resume" in self.peer_features
 
     def stored(self, block: WholeBlock, now: float) -> None:
         """A block is verified and written."""
@@ -277,7 +255,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
             if self._files.damaged(block) < self.limits.max_bad_blocks:
                 self._say(wire.Again(block.entry, block.number))
             else:
-                self._spoil(block.entry, f"a block arrived damaged {self.limits.max_bad_blocks} times", now)
+                times = self.limits.max_bad_blocks
+                self._spoil(block.entry, f"a block arrived damaged {times} times", now, keep=True)
                 self._advance()
         except IntegrityError as error:
             self.fail(error)
@@ -346,14 +325,25 @@ class Receiver(Conversation[Listed | ManifestComplete | StoreBlock | Commit | Ab
             self._in_store += 1
             self._actions.append(Commit(entry, file.stored))
         else:
-            self._spoil(entry, "its hash differs from the hash of its blocks", now)
+            self._spoil(entry, "its hash differs from the hash of its blocks", now, keep=False)
 
-    def _spoil(self, entry: int, reason: str, now: float) -> None:
+    def _spoil(self, entry: int, reason: str, now: float, *, keep: bool) -> None:
         """A file that did not arrive as it was sent."""
         self._settle(entry, Phase.FAILED, now)
         self._results.add_failed(entry, reason)
         self.files_damaged += 1
-        self._actions.append(Abandon(entry, reason))
+        self._actions.append(Abandon(entry, reason, keep))
+
+    def _tell_held(self, held: Sequence[Held]) -> None:
+        for file in held:
+            if not self.resumes or self._held_blocks + len(file.digests) > wire.MAX_HELD:
+                self._actions.append(StartOver(file.entry))
+                continue
+            self._held_blocks += len(file.digests)
+            self.bytes_resumed += self._bytes_of(file.entry, file.digests)
+            self._files.hold(file.entry, file.digests)
+            for number, digests in file.digests.runs(wire.MAX_DIGESTS):
+                self._say(wire.Have(file.entry, number, digests, file.check))
 
     def _settle(self, entry: int, phase: Phase, now: float) -> None:
         ledger = self._ledger

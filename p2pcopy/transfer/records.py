@@ -18,6 +18,7 @@ PIECE_HEADER: Final = struct.Struct("!BBIIIIII")
 END_RECORD: Final = struct.Struct("!BBIIQ32s")
 FAULT_RECORD: Final = struct.Struct("!BBI")
 FLAG_ZSTD: Final = 1
+FLAG_OVER: Final = 2
 MAX_RECORDS: Final = 1024
 
 
@@ -33,6 +34,7 @@ class Piece(Struct, frozen=True, gc=False):
     """A part of a block's body. digest: BLAKE3 of the raw block, in the piece at offset 0 only, b"" in the others.
 
     raw_size: bytes of the block as it is in the file. total: bytes of its body on the wire. size: bytes of this record.
+    over: the file is sent from its beginning, whatever the receiver had of it.
     """
 
     entry: int
@@ -44,15 +46,20 @@ class Piece(Struct, frozen=True, gc=False):
     digest: bytes
     body: bytes | memoryview
     size: int
+    over: bool = False
 
 
 class FileEnd(Struct, frozen=True, gc=False):
-    """All blocks of a file have been sent. digest: BLAKE3 over the digests of its blocks in order. file_size: bytes."""
+    """All blocks of a file have been sent, but for those that the receiver had.
+
+    digest: BLAKE3 over the digests of all blocks in order. file_size: bytes. over: as in Piece.
+    """
 
     entry: int
     blocks: int
     file_size: int
     digest: bytes
+    over: bool = False
 
     size = END_RECORD.size
 
@@ -70,18 +77,25 @@ Record = Piece | FileEnd | FileFault
 
 
 def piece_head(
-    entry: int, block: int, raw_size: int, total: int, offset: int, length: int, compressed: bool, digest: bytes
+    entry: int,
+    block: int,
+    raw_size: int,
+    total: int,
+    offset: int,
+    length: int,
+    compressed: bool,
+    digest: bytes,
+    over: bool = False,
 ) -> bytes:
     """What stands before length bytes of a block's body from offset, total bytes long in all."""
-    header = PIECE_HEADER.pack(
-        _Type.PIECE, FLAG_ZSTD if compressed else 0, entry, block, raw_size, total, offset, length
-    )
+    flags = (FLAG_ZSTD if compressed else 0) | (FLAG_OVER if over else 0)
+    header = PIECE_HEADER.pack(_Type.PIECE, flags, entry, block, raw_size, total, offset, length)
     return header + digest if offset == 0 else header
 
 
-def encode_end(entry: int, blocks: int, size: int, digest: bytes) -> bytes:
+def encode_end(entry: int, blocks: int, size: int, digest: bytes, over: bool = False) -> bytes:
     """A FileEnd record."""
-    return END_RECORD.pack(_Type.END, 0, entry, blocks, size, digest)
+    return END_RECORD.pack(_Type.END, FLAG_OVER if over else 0, entry, blocks, size, digest)
 
 
 def encode_fault(entry: int, reason: FaultReason) -> bytes:
@@ -111,8 +125,8 @@ def _decode_record(message: bytes, position: int) -> Record:
                 return _decode_piece(message, position)
             case _Type.END:
                 _, flags, entry, blocks, size, digest = END_RECORD.unpack_from(message, position)
-                if flags == 0:
-                    return FileEnd(entry, blocks, size, digest)
+                if not flags & ~FLAG_OVER:
+                    return FileEnd(entry, blocks, size, digest, flags == FLAG_OVER)
             case _Type.FAULT:
                 _, reason, entry = FAULT_RECORD.unpack_from(message, position)
                 return FileFault(entry, FaultReason(reason))
@@ -125,12 +139,13 @@ def _decode_piece(message: bytes, position: int) -> Piece:
     _, flags, entry, block, raw_size, total, offset, length = PIECE_HEADER.unpack_from(message, position)
     start = position + PIECE_HEADER.size + (DIGEST_SIZE if offset == 0 else 0)
     end = start + length
-    if flags & ~FLAG_ZSTD or length == 0 or offset + length > total or end > len(message):
+    if flags & ~(FLAG_ZSTD | FLAG_OVER) or length == 0 or offset + length > total or end > len(message):
         raise _bad_record()
     digest = message[start - DIGEST_SIZE : start] if offset == 0 else b""
     # A view keeps the whole message in memory, which is worth it for a large part of the message only.
     body = memoryview(message)[start:end] if 2 * length >= len(message) else message[start:end]
-    return Piece(entry, block, raw_size, total, offset, flags == FLAG_ZSTD, digest, body, end - position)
+    compressed, over = flags & FLAG_ZSTD != 0, flags & FLAG_OVER != 0
+    return Piece(entry, block, raw_size, total, offset, compressed, digest, body, end - position, over)
 
 
 def _bad_record() -> ProtocolError:

@@ -11,6 +11,7 @@ from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
+from p2pcopy.transfer.held import Held, bytes_of
 from p2pcopy.transfer.items import Fault, Found, Left
 from p2pcopy.transfer.pace import Pace
 from p2pcopy.transfer.ports import Log, Reader
@@ -29,7 +30,9 @@ _FAULT_TEXT: Final = {
     FaultReason.UNREADABLE: "it cannot be read",
     FaultReason.CHANGED: "it changed while it was being sent",
     FaultReason.DROPPED: "the other side could not keep it",
+    FaultReason.DIFFERS: "the other side keeps another file in its place",
 }
+_STARTS_OVER: Final = "what the other side has of it is of another file, so all of it is sent"
 
 
 class SendSession(Session):
@@ -67,6 +70,7 @@ class SendSession(Session):
         self._summary = Summary()
         self._skipped_files = 0
         self._skipped_bytes = 0
+        self._resumed: dict[int, int] = {}
         self._current = ""
 
     async def run(self) -> None:
@@ -91,7 +95,9 @@ class SendSession(Session):
                         self.begin()
                         if "zstd" not in self.machine.peer_features:
                             self._reader.never_compress()
-                        self._reader.allow(action.upto, action.skips)
+                        self._reader.allow(action.upto, action.skips, action.held)
+                        for file in action.held:
+                            self._resumed[file.entry] = self._bytes_of(file)
                         self._tell_skipped(action.skips)
                         self._wake_read.set()
                     case Reread():
@@ -191,8 +197,16 @@ class SendSession(Session):
             self.machine.file_end(end.entry, end.size, end.digest)
         for fault in batch.faults:
             self._fault(fault)
+        for compared in batch.compared:
+            if not compared.same:
+                self._resumed.pop(compared.entry, None)
+                self.tell(events.Note(self._log[compared.entry][0].path, _STARTS_OVER))
         self.machine.flush()
         self.perform()
+
+    def _bytes_of(self, file: Held) -> int:
+        """What the receiver has of a file."""
+        return bytes_of(file.digests, self._log[file.entry][0].size or 0, self.machine.limits.block_size)
 
     def _fault(self, fault: Fault) -> None:
         # Where a block could not be read again, the rest of the file is of no use either.
@@ -223,10 +237,13 @@ class SendSession(Session):
         machine, summary = self.machine, self._summary
         if not machine.accepted:
             return None
+        complete = self._listed and machine.accepted == machine.manifest_entries
+        resumed = sum(self._resumed.values())
         return events.Progress(
-            bytes_done=machine.bytes_stored,
-            bytes_total=summary.bytes - self._skipped_bytes if self._listed and not summary.streams else None,
+            bytes_done=machine.bytes_stored + resumed,
+            bytes_total=summary.bytes - self._skipped_bytes if complete and not summary.streams else None,
             files_done=machine.files_done,
-            files_total=summary.files - self._skipped_files if self._listed else None,
+            files_total=summary.files - self._skipped_files if complete else None,
             file=self._current,
+            bytes_resumed=resumed,
         )

@@ -20,6 +20,7 @@ from p2pcopy.transfer.conversation import (
     State,
     Table,
 )
+from p2pcopy.transfer.held import Held, Holdings
 from p2pcopy.transfer.ledger import Phase
 from p2pcopy.transfer.outbox import Outbox
 from p2pcopy.transfer.packing import Packed, Packer
@@ -32,10 +33,14 @@ MAX_ASKED: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Entries below upto may be read and sent, except these half-open ranges, which are new since the last time."""
+    """Entries below upto may be read and sent, except these half-open ranges, which are new since the last time.
+
+    held: what the receiver says it has of files among them.
+    """
 
     upto: int
     skips: tuple[tuple[int, int], ...]
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ _TABLE: Final[Table] = {
         for state in (State.OPEN, State.LISTED, State.ENDED)
         for message in (wire.Go, wire.Credit, wire.Again, wire.Results)
     },
+    (State.OPEN, wire.Have): State.OPEN,
+    (State.LISTED, wire.Have): State.LISTED,
     (State.ENDED, wire.Done): State.PARTING,
     **SHARED_TABLE,
 }
@@ -86,6 +93,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._faults = Packer(limits.max_data_message)
         self._totals = TotalDigest()
         self._failed_there = 0
+        self._holdings = Holdings()
         self._asked: deque[tuple[int, int]] = deque()
         self._rereading: tuple[int, int] | None = None
         self._parted: float | None = None
@@ -99,6 +107,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
     def _own_handlers(self) -> dict[type[wire.Control], Callable[[Any, int, float], None]]:
         return {
             wire.Hello: self._take_hello,
+            wire.Have: self._take_have,
             wire.Go: self._take_go,
             wire.Credit: self._take_credit,
             wire.Again: self._take_again,
@@ -113,9 +122,15 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._outbox.credit.grant(hello.credit)
         self._pump()
 
+    def _take_have(self, have: wire.Have, size: int, now: float) -> None:
+        if not self.accepted <= have.entry < len(self._ledger) or not self._ledger.is_file(have.entry):
+            raise ProtocolError("the other side has blocks of a file that was not offered", wire.UPDATE_HINT)
+        self._holdings.add(have)
+
     def _take_go(self, go: wire.Go, size: int, now: float) -> None:
         self._ledger.accept(go.upto, go.skip)
-        self._actions.append(Accepted(go.upto, tuple(go.skip)))
+        held = tuple(file for file in self._holdings.take(go.upto) if self._ledger.phase(file.entry) == Phase.ACCEPTED)
+        self._actions.append(Accepted(go.upto, tuple(go.skip), held))
 
     def _take_credit(self, credit: wire.Credit, size: int, now: float) -> None:
         self._outbox.credit.grant(credit.limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from p2pcopy import events
@@ -10,19 +10,24 @@ from p2pcopy.transfer.wire import Entry, Kind
 
 SHOWN: Final = 1000
 
+_NONE: Final[Mapping[int, events.Mark]] = {}
+
 
 class Summary:
-    """Counts the manifest as it comes, and keeps its first 1,000 lines to be shown. destination: empty for the sender."""
+    """Counts the manifest as it comes, and keeps its first 1,000 lines to be shown. destination, policy: empty for the sender."""
 
-    def __init__(self, destination: str = "") -> None:
+    def __init__(self, destination: str = "", policy: str = "") -> None:
         self.entries = self.files = self.directories = self.links = 0
-        self.bytes = self.streams = self.existing = 0
+        self.bytes = self.streams = self.existing = self.same = 0
         self._destination = destination
+        self._policy = policy
         self._lines: list[events.ManifestLine] = []
 
-    def add(self, entries: Sequence[Entry], taken: Set[int] = frozenset()) -> None:
-        """The next entries. taken: the indices, in the whole manifest, of those whose name is taken at the destination."""
-        self.existing += len(taken)
+    def add(self, entries: Sequence[Entry], marks: Mapping[int, events.Mark] = _NONE) -> None:
+        """The next entries. marks: what some of them meet at the destination, by their indices in the whole manifest."""
+        same = sum(mark is events.Mark.SAME for mark in marks.values())
+        self.same += same
+        self.existing += len(marks) - same
         for index, entry in enumerate(entries, self.entries):
             self.files += entry.kind is Kind.FILE
             self.directories += entry.kind is Kind.DIRECTORY
@@ -30,7 +35,7 @@ class Summary:
             self.bytes += entry.size or 0
             self.streams += entry.size is None
             if len(self._lines) < SHOWN:
-                self._lines.append(shown(entry, index in taken))
+                self._lines.append(shown(entry, marks.get(index, events.Mark.NEW)))
         self.entries += len(entries)
 
     def manifest(self) -> events.Manifest:
@@ -42,11 +47,13 @@ class Summary:
             bytes=self.bytes,
             streams=self.streams,
             existing=self.existing,
+            same=self.same,
+            policy=self._policy,
             destination=self._destination,
             entries=tuple(self._lines),
         )
 
 
-def shown(entry: Entry, taken: bool) -> events.ManifestLine:
-    """An entry as one line. taken: its name is taken at the destination."""
-    return events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, "exists" if taken else "new")
+def shown(entry: Entry, mark: events.Mark) -> events.ManifestLine:
+    """An entry as one line."""
+    return events.ManifestLine(entry.path, entry.kind.name.lower(), entry.size, mark)

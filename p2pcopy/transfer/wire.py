@@ -19,6 +19,9 @@ PROTOCOL_VERSION: Final = 1
 DIGEST_SIZE: Final = 32
 MAX_TEXT: Final = 400
 MAX_BATCH: Final = 4096
+MAX_DIGESTS: Final = 4096
+# Blocks that a receiver may say it has, of all files together: 1 TiB in blocks of 1 MiB, and 32 MiB of digests.
+MAX_HELD: Final = 2**20
 MIN_BLOCK_SIZE: Final = 4096
 MAX_BLOCK_SIZE: Final = 2 * 1024 * 1024
 # An unfinished block and the largest message fit into it together: with less, a sender could wait for itself.
@@ -47,6 +50,18 @@ class FaultReason(IntEnum):
     UNREADABLE = 2
     CHANGED = 3
     DROPPED = 4
+    DIFFERS = 5
+
+
+class Check(StrEnum):
+    """What a sender compares with the digests of a receiver before it leaves blocks out.
+
+    SAMPLE: some of them, ALL: each one; the file is sent from its beginning when one differs. ONLY: each one, and nothing is sent.
+    """
+
+    SAMPLE = "sample"
+    ALL = "all"
+    ONLY = "only"
 
 
 class Role(StrEnum):
@@ -102,7 +117,8 @@ class Hello(Struct, frozen=True, tag="hello", tag_field="type"):
     """First message of both sides.
 
     block_size: bytes of the sender's blocks; a receiver's says nothing. credit: bytes that the peer may send before any
-    further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks.
+    further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks;
+    of a sender, "resume" when it leaves out the blocks that the receiver has.
     """
 
     version: Index
@@ -125,6 +141,18 @@ class ManifestEnd(Struct, frozen=True, tag="manifest_end", tag_field="type"):
 
     entries: Index
     left_out: Count = 0
+
+
+class Have(Struct, frozen=True, tag="have", tag_field="type"):
+    """Receiver: blocks of a file that it has, before the Go that accepts the file; files and blocks in ascending order.
+
+    first: number of the first block; digests: of it and of those that follow it, 32 bytes each.
+    """
+
+    entry: Index
+    first: Index
+    digests: Annotated[bytes, Meta(min_length=DIGEST_SIZE, max_length=MAX_DIGESTS * DIGEST_SIZE)]
+    check: Check = Check.SAMPLE
 
 
 class Go(Struct, frozen=True, tag="go", tag_field="type"):
@@ -201,7 +229,7 @@ class Pong(Struct, frozen=True, tag="pong", tag_field="type"):
     number: Count
 
 
-Control = Hello | Manifest | ManifestEnd | Go | Credit | Again | Results | End | Done | Bye | Abort | Ping | Pong
+Control = Hello | Manifest | ManifestEnd | Have | Go | Credit | Again | Results | End | Done | Bye | Abort | Ping | Pong
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Control)

@@ -25,6 +25,13 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def share(done: int, total: int) -> str:
+    """A part of a whole: "1.2 of 2.0 GiB", "512 B of 2.0 GiB"."""
+    part, unit = size(done).split(" ")
+    whole = size(total)
+    return f"{part} of {whole}" if whole.endswith(f" {unit}") else f"{part} {unit} of {whole}"
+
+
 def rate(bytes_per_s: float) -> str:
     """Bytes a second: "23.1 MiB/s"."""
     return f"{size(round(bytes_per_s))}/s"
@@ -119,8 +126,8 @@ class RateMeter:
 
 
 def rated(progress: events.Progress, meter: RateMeter, now: float) -> events.Progress:
-    """The same progress with rate and ETA from the meter, where whoever sent it did not know them."""
-    meter.add(now, progress.bytes_done)
+    """The same progress with rate and ETA from the meter, where whoever sent it did not know them: of what moves in this run."""
+    meter.add(now, progress.bytes_done - progress.bytes_resumed)
     if progress.rate_bytes_per_s or progress.eta_s is not None:
         return progress
     total = progress.bytes_total

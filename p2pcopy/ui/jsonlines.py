@@ -76,8 +76,8 @@ class JsonLines(Closing):
     def entered(self) -> None:
         """Questions are on standard error, where nothing has to be redrawn."""
 
-    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
-        self._stderr.write("".join(f"{outline.flat(line)}\n" for line in lines))
+    def list_entries(self, lines: Iterable[events.ManifestLine], policy: str) -> None:
+        self._stderr.write("".join(f"{outline.flat(line, policy)}\n" for line in lines))
 
     async def settled(self) -> None:
         await self._backlog.settled()
@@ -101,7 +101,7 @@ def _telling() -> Iterator[None]:
         ) from error
 
 
-def to_json(event: events.Event | Diagnosis) -> str:
+def to_json(event: events.Event | events.PartsEvent | Diagnosis) -> str:
     """One line without its end: "event", "v" and the fields in their order."""
     return json.dumps({"event": event.event, "v": VERSION, **_fields(event)}, allow_nan=False)
 

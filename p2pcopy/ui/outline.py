@@ -7,6 +7,7 @@ from typing import Final
 
 from p2pcopy import events
 from p2pcopy.files.names import display
+from p2pcopy.ui import wording
 from p2pcopy.ui.format import count, size
 
 ROWS: Final = 15
@@ -36,11 +37,11 @@ def outline(manifest: events.Manifest, limit: int | None = ROWS) -> list[Row]:
             continue
         common = _common(above, parts[:-1])
         added = [Row(depth, f"{display(parts[depth])}/", "") for depth in range(common, len(parts) - 1)]
-        added.append(_row(entry, len(parts) - 1, parts[-1]))
+        added.append(_row(entry, len(parts) - 1, parts[-1], manifest.policy))
         if limit is not None and len(rows) + len(added) > limit:
             if rows:
                 break
-            added = [_row(entry, 0, entry.path)]
+            added = [_row(entry, 0, entry.path, manifest.policy)]
         rows += added
         above = parts if entry.kind == "directory" else parts[:-1]
         shown += 1
@@ -55,9 +56,9 @@ def is_whole(rows: list[Row]) -> bool:
     return not (rows and rows[-1].left_out)
 
 
-def flat(entry: events.ManifestLine) -> str:
-    """One entry with its whole path: "tree/a.txt  812 B, exists"."""
-    row = _row(entry, 0, entry.path)
+def flat(entry: events.ManifestLine, policy: str) -> str:
+    """One entry with its whole path: "tree/a.txt  812 B, exists: replaced". policy: of its manifest."""
+    row = _row(entry, 0, entry.path, policy)
     return f"{row.name}  {row.detail}" if row.detail else row.name
 
 
@@ -69,13 +70,13 @@ def _common(above: list[str], parents: list[str]) -> int:
     return depth
 
 
-def _row(entry: events.ManifestLine, depth: int, name: str) -> Row:
+def _row(entry: events.ManifestLine, depth: int, name: str, policy: str) -> Row:
     if entry.kind == "directory":
         facts = []
     elif entry.kind == "file":
         facts = [size(entry.bytes) if entry.bytes is not None else "size unknown"]
     else:
         facts = [display(entry.kind)]
-    if entry.status != "new":
-        facts.append(display(entry.status))
+    if fate := wording.fate(entry, policy):
+        facts.append(display(fate))
     return Row(depth, display(name) + ("/" if entry.kind == "directory" else ""), ", ".join(facts))

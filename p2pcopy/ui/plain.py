@@ -1,7 +1,7 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
 Each line begins with its kind: code, waiting, connecting, connected, data path, verification, stalled, back, path, manifest,
-entry, note, warning, progress, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
+entry, note, warning, goes on, progress, dry run, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Plain(Closing):
         self._tally = Tally()
         self._notes = 0
         self._progress_due: float | None = None
+        self._goes_on = False
         self._waiting_for = ""
         self._waiting_due = 0.0
         self._stalled_due: float | None = None
@@ -101,6 +102,8 @@ class Plain(Closing):
                 self._say("warning", wording.sentence(event.message))
             case events.Done():
                 self._done(event)
+            case events.Rehearsed():
+                self._say("dry run", wording.rehearsed(event))
             case events.Failed():
                 self.close()
                 _say_failure(self._out, event, tried=True)
@@ -116,8 +119,8 @@ class Plain(Closing):
         self._out.write(question)
         self._question = question
 
-    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
-        self._out.write("".join(f"entry: {outline.flat(line)}\n" for line in lines))
+    def list_entries(self, lines: Iterable[events.ManifestLine], policy: str) -> None:
+        self._out.write("".join(f"entry: {outline.flat(line, policy)}\n" for line in lines))
 
     def entered(self) -> None:
         self._question = ""
@@ -180,6 +183,9 @@ class Plain(Closing):
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
         progress = fmt.rated(event, self._meter, now)
+        if wording.knows_what_is_there(event) and not self._goes_on:
+            self._goes_on = True
+            self._say("goes on", wording.goes_on(event))
         if self._progress_due is None:
             self._progress_due = now + PROGRESS_S
         if not self._show_progress or now < self._progress_due:
@@ -224,8 +230,8 @@ class Quiet(Closing):
     def ask(self, question: str) -> None:
         self._out.write(question)
 
-    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
-        self._out.write("".join(f"{outline.flat(line)}\n" for line in lines))
+    def list_entries(self, lines: Iterable[events.ManifestLine], policy: str) -> None:
+        self._out.write("".join(f"{outline.flat(line, policy)}\n" for line in lines))
 
     def entered(self) -> None:
         """The answer stands on the question's row."""

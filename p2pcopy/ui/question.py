@@ -20,8 +20,9 @@ _EXISTING: dict[str, Existing | Literal["cancel"]] = {
     "rename": Existing.RENAME,
     "p": Existing.REPLACE,
     "replace": Existing.REPLACE,
+    "e": Existing.RESUME,
+    "resume": Existing.RESUME,
 }
-
 
 _SAVE: dict[str, bool | Literal["list"]] = {
     "": False,
@@ -45,10 +46,15 @@ def parse_save(text: str) -> bool | Literal["list"] | None:
     return _SAVE.get(text.strip().lower())
 
 
-def existing_question(number: int) -> str:
-    """Asked when number entries of the manifest have names that are taken."""
+def existing_question(manifest: events.Manifest) -> str:
+    """Asked when names are taken by other files. Where there is more to come than these, they can be left to fail."""
+    number = manifest.existing
+    others = "is" if manifest.same == 1 else "are"
+    same = f" ({manifest.same:,} more {others} the same and left alone)" if manifest.same else ""
+    whole = manifest.files + manifest.directories + manifest.links
+    resume = "r[e]sume without them, " if whole > number else ""
     verb = "exists" if number == 1 else "exist"
-    return f"{count(number, 'file')} {verb} already: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
+    return f"{count(number, 'file')} {verb} already{same}: [s]kip, re[n]ame, re[p]lace, {resume}[c]ancel? [C] "
 
 
 def parse_existing(text: str) -> Existing | Literal["cancel"] | None:

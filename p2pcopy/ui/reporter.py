@@ -31,8 +31,8 @@ class Reporter(Protocol):
     def ask(self, question: str) -> None:
         """Show a question on standard error and leave the cursor behind it; the app reads the answer."""
 
-    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
-        """Show these entries, one a line, on standard error."""
+    def list_entries(self, lines: Iterable[events.ManifestLine], policy: str) -> None:
+        """Show these entries, one a line, on standard error. policy: of the manifest they belong to."""
 
     async def settled(self) -> None:
         """Until whoever reads has taken most of what was told. Awaited between batches, so that events need little memory."""

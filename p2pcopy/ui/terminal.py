@@ -71,6 +71,7 @@ class Terminal(Closing):
         self._code_kind = ""
         self._path = ""
         self._notes = 0
+        self._goes_on = False
 
     def tell(self, event: events.Event) -> None:
         question = self._question
@@ -115,6 +116,10 @@ class Terminal(Closing):
                 self._draw()
             case events.Done():
                 self._done(event)
+            case events.Rehearsed():
+                self._view = None
+                self._say([("Dry run: ", "bold"), (wording.rehearsed(event), "")])
+                self._draw()
             case events.Failed():
                 self._failed(event)
             case events.Serving():
@@ -133,8 +138,8 @@ class Terminal(Closing):
         self._draw()
         self._out.write(question)
 
-    def list_entries(self, lines: Iterable[events.ManifestLine]) -> None:
-        self._out.write("".join(f"  {outline.flat(line)}\n" for line in lines))
+    def list_entries(self, lines: Iterable[events.ManifestLine], policy: str) -> None:
+        self._out.write("".join(f"  {outline.flat(line, policy)}\n" for line in lines))
 
     def entered(self) -> None:
         self._question = ""
@@ -246,7 +251,7 @@ class Terminal(Closing):
     def _manifest(self, event: events.Manifest) -> None:
         sending = self._look.role == "send"
         if not sending or self._look.verbose:
-            rows = outline.outline(event, None if self._look.verbose else self._rows_for_outline())
+            rows = outline.outline(event, None if self._look.verbose else self._rows_for_outline(event))
             self.all_shown = outline.is_whole(rows)
             width = self._outline_width(rows)
             for row in rows:
@@ -264,9 +269,11 @@ class Terminal(Closing):
         longest = max((views.cells(row.name) + 2 * row.depth for row in rows if row.detail), default=0)
         return min(longest, max(16, self._out.size.columns - 28))
 
-    def _rows_for_outline(self) -> int:
+    def _rows_for_outline(self, event: events.Manifest) -> int:
         """The list, its totals and the question stay on one screen."""
-        return max(3, min(outline.ROWS, self._out.size.lines - 5))
+        columns, lines = self._out.size
+        totals = 1 + views.cells(f"Offered: {wording.totals(event)}") // columns
+        return max(3, min(outline.ROWS, lines - 5 - totals))
 
     def _note(self, event: events.Note) -> None:
         self._notes += 1
@@ -285,6 +292,9 @@ class Terminal(Closing):
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
         progress = rated(event, self._meter, now)
+        if wording.knows_what_is_there(event) and not self._goes_on:
+            self._goes_on = True
+            self._say([("Goes on: ", "bold"), (wording.goes_on(event), "")])
         if not self._look.progress:
             self._view = None
             self._draw(throttled=True)

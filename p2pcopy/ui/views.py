@@ -123,12 +123,8 @@ def _total(progress: events.Progress, width: int, symbols: Symbols) -> tuple[Pie
 def _current(progress: events.Progress, width: int, symbols: Symbols) -> Pieces:
     if not progress.file:
         return []
-    total = progress.file_bytes_total
-    share = ""
-    if total and progress.files_total != 1:
-        share = f"  {fmt.percent(progress.file_bytes_done, total)} of {fmt.size(total)}"
-    room = width - 1 - 6 - len(share)
-    return [("      ", ""), (shorten(display(progress.file), room, symbols.ellipsis), ""), (share, "dim")]
+    room = width - 1 - 6
+    return [("      ", ""), (shorten(display(progress.file), room, symbols.ellipsis), "")]
 
 
 def _spaced(parts: Pieces) -> Pieces:

@@ -6,10 +6,25 @@ from collections.abc import Sequence
 from typing import Final
 
 from p2pcopy import events
+from p2pcopy.config import Existing
 from p2pcopy.files.names import display
-from p2pcopy.ui.format import count, duration, left, percent, rate, size
+from p2pcopy.ui.format import count, duration, left, percent, rate, share, size
 from p2pcopy.ui.reporter import Role
 
+_FATES: Final[dict[str, str]] = {
+    events.Mark.NEW: "",
+    events.Mark.EXISTS: "exists",
+    events.Mark.SAME: "there already",
+    events.Mark.COMPARED: "compared by content",
+}
+_POLICIES: Final[dict[str, str]] = {
+    Existing.ASK: "asked",
+    Existing.REFUSE: "declined",
+    Existing.SKIP: "left alone",
+    Existing.RENAME: "gets another name",
+    Existing.REPLACE: "replaced",
+    Existing.RESUME: "fails",
+}
 _TRIED: Final = {"stun": "STUN", "turn": "TURN", "own": "here", "peer": "there"}
 
 
@@ -35,13 +50,38 @@ def and_also(manifest: events.Manifest) -> str:
 
 
 def totals(manifest: events.Manifest) -> str:
-    """ "12 files (285.0 MiB), 3 directories, 2 of them here already"."""
+    """ "12 files (285.0 MiB), 3 directories, 2 there already, 1 name taken"."""
     parts = [contents(manifest)]
     if manifest.files and (more := and_also(manifest)):
         parts.append(more)
+    if manifest.same:
+        parts.append(f"{manifest.same:,} there already")
     if manifest.existing:
-        parts.append(f"{manifest.existing:,} of them here already")
+        parts.append(f"{count(manifest.existing, 'name')} taken")
     return ", ".join(parts)
+
+
+def knows_what_is_there(now: events.Progress) -> bool:
+    """Whether something was there before this run, and nothing more will turn out to be."""
+    return now.bytes_resumed > 0 and now.files_total is not None
+
+
+def goes_on(now: events.Progress) -> str:
+    """ "1.2 of 2.0 GiB are there already"."""
+    there = size(now.bytes_resumed) if now.bytes_total is None else share(now.bytes_resumed, now.bytes_total)
+    return f"{there} are there already"
+
+
+def rehearsed(end: events.Rehearsed) -> str:
+    """ "nothing was taken into /home/me"."""
+    return f"nothing was taken into {display(end.destination)}"
+
+
+def fate(line: events.ManifestLine, policy: str) -> str:
+    """What would happen to an entry: "exists: replaced", "there already"; empty for a new one. policy: of its manifest."""
+    text = _FATES.get(line.status, line.status)
+    verdict = _POLICIES.get(policy)
+    return f"{text}: {verdict}" if verdict and line.status is events.Mark.EXISTS else text
 
 
 def progress(now: events.Progress) -> str:
@@ -129,10 +169,11 @@ def other_command(role: Role) -> str:
 
 
 def outcome(done: events.Done, role: Role) -> str:
-    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s)"."""
+    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 1.2 GiB more were there already"."""
     verb = "Sent" if role == "send" else "Received"
     time = f"{duration(done.seconds)} ({rate(done.rate_bytes_per_s)})"
-    return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}"
+    there = f"; {size(done.bytes_resumed)} more were there already" if done.bytes_resumed else ""
+    return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}{there}"
 
 
 def left_out(done: events.Done) -> str:

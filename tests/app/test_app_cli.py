@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import p2pcopy.app
 import p2pcopy.doctor
+import p2pcopy.unfinished
 from p2pcopy import __version__, cli, configfile
 from p2pcopy.config import (
     DEFAULT_STUN,
@@ -22,14 +24,29 @@ from p2pcopy.config import (
     Family,
     IceServer,
     NetSettings,
+    PartsSettings,
     ReceiveSettings,
     Relay,
     SendSettings,
+    VerifyResume,
 )
 from p2pcopy.errors import ExitCode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-ENVIRONMENT = ("STUN", "FAST_PATH", "GSO", "GRO", "TURN", "TURN_USER", "TURN_PASSWORD", "TURN_SECRET", "CONFIG")
+ENVIRONMENT = (
+    "STUN",
+    "FAST_PATH",
+    "GSO",
+    "GRO",
+    "TURN",
+    "TURN_USER",
+    "TURN_PASSWORD",
+    "TURN_SECRET",
+    "EXISTING",
+    "CHECKSUM",
+    "VERIFY_RESUME",
+    "CONFIG",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +183,45 @@ def test_the_fast_data_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("P2PCOPY_GRO", "maybe")
     assert "P2PCOPY_GRO cannot be used: 'maybe'" in refused("send", "a")
     assert "P2PCOPY_GRO" in refused("doctor")
+
+
+def test_resuming(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def chosen(*flags: str) -> tuple[Existing | None, bool, bool]:
+        made = receiving(monkeypatch, *flags)
+        return made.existing, made.checksum, made.dry_run
+
+    assert chosen() == (None, False, False)
+    assert sending(monkeypatch, "a").verify_resume is VerifyResume.SAMPLE
+    (tmp_path / "config.toml").write_text('existing = "skip"\nchecksum = true\nverify_resume = "all"')
+    assert chosen("--dry-run") == (Existing.SKIP, True, True)
+    assert not receiving(monkeypatch, "-o", "-").checksum
+    assert sending(monkeypatch, "a", "-").verify_resume is VerifyResume.ALL
+    monkeypatch.setenv("P2PCOPY_EXISTING", "resume")
+    monkeypatch.setenv("P2PCOPY_CHECKSUM", "off")
+    monkeypatch.setenv("P2PCOPY_VERIFY_RESUME", "sample")
+    assert chosen() == (Existing.RESUME, False, False)
+    assert chosen("--existing", "rename", "--checksum") == (Existing.RENAME, True, False)
+    assert sending(monkeypatch, "a", "--verify-resume", "all").verify_resume is VerifyResume.ALL
+    assert sending(monkeypatch, "-").verify_resume is VerifyResume.SAMPLE
+    assert "--output -" in refused("receive", "--checksum", "-o", "-")
+    assert "standard input cannot" in refused("send", "-", "--verify-resume", "all")
+    monkeypatch.setenv("P2PCOPY_EXISTING", "overwrite")
+    assert "P2PCOPY_EXISTING cannot be used: 'overwrite' is no choice" in refused("receive")
+
+
+def test_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[PartsSettings] = []
+
+    def run_parts(given: PartsSettings, show: Callable[[str], None]) -> ExitCode:
+        asked.append(given)
+        return ExitCode.LOCAL
+
+    monkeypatch.setattr(p2pcopy.unfinished, "run_parts", run_parts)
+    monkeypatch.setenv("HOME", "/home/nobody")
+    refused("parts", exit_code=3)
+    refused("parts", "~/in", "--remove", "--older", "7d", "--json", exit_code=3)
+    assert asked == [PartsSettings(), PartsSettings("/home/nobody/in", True, 7 * 86400, True)]
+    assert "not a duration" in refused("parts", "--older", "long")
 
 
 def test_a_password_or_a_secret_from_where_it_is_given_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -378,10 +434,11 @@ def test_closed_streams_are_occupied() -> None:
 
 LENT = "those with a secret"
 DEFAULTS = {
-    "send": ["stdin", "auto", "1h", "no", "no", "-", "-", "where they fit", "yes", "10m", "auto", LENT],
+    "send": ["stdin", "auto", "sample", "1h", "no", "no", "-", "-", "where they fit", "yes", "10m", "auto", LENT],
     "receive": [
         ".",
         "ask on a terminal, else refuse",
+        "no",
         "yes",
         "10m",
         "auto",

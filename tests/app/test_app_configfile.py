@@ -39,6 +39,8 @@ def test_every_key(file: Path) -> None:
         gro = false
         compress = "always"
         existing = "skip"
+        checksum = true
+        verify_resume = "all"
         output = "~/Downloads"
         """
     )
@@ -78,6 +80,12 @@ def test_what_it_may_not_hold(file: Path, content: str, message: str, hint: str)
 
 def test_a_file_that_is_not_text(file: Path) -> None:
     file.write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="cannot be used"):
+        configfile.load()
+
+
+def test_a_file_that_is_nested_too_deeply(file: Path) -> None:
+    file.write_text("wait = " + "[" * 100_000)
     with pytest.raises(UsageError, match="cannot be used"):
         configfile.load()
 

@@ -86,7 +86,7 @@ def test_all_entries_are_listed_on_request(start: Processes) -> None:
         again = receiver.out.wait_for(question, start=asked.end())
         listed = receiver.out.content[asked.end() : again.start()].decode().splitlines()
         entries = [f"  many/{number:04}  1 B" for number in range(1499)]
-        assert listed[1:] == ["  many/", *entries, "  many/1499  1 B, exists"]
+        assert listed[1:] == ["  many/", *entries, "  many/1499  1 B, exists: left alone"]
         asked = again
     receiver.type("y\r")
     sent, received = ends(sender, receiver)
@@ -95,24 +95,24 @@ def test_all_entries_are_listed_on_request(start: Processes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "there"),
+    ("answer", "exit_code", "there"),
     [
-        ("s\r", {"a": b"old", "b": b"b", "c": b"c"}),
-        ("n\r", {"a": b"old", "a (1)": b"a", "b": b"b", "c": b"c"}),
-        ("what\rp\r", {"a": b"a", "b": b"b", "c": b"c"}),
-        ("\r", {"a": b"old"}),
+        ("s\r", 0, {"a": b"old", "b": b"b", "c": b"c"}),
+        ("n\r", 0, {"a": b"old", "a (1)": b"a", "b": b"b", "c": b"c"}),
+        ("what\rp\r", 0, {"a": b"a", "b": b"b", "c": b"c"}),
+        ("e\r", 3, {"a": b"old", "b": b"b", "c": b"c"}),
+        ("\r", 7, {"a": b"old"}),
     ],
-    ids=["skip", "rename", "replace", "cancel"],
+    ids=["skip", "rename", "replace", "resume", "cancel"],
 )
-def test_names_that_are_taken(start: Processes, answer: str, there: dict[str, bytes]) -> None:
+def test_names_that_are_taken(start: Processes, answer: str, exit_code: int, there: dict[str, bytes]) -> None:
     make(start.work / "out" / "tree" / "a", b"old")
     sender, receiver = asked(start)
     receiver.type("y\r")
     receiver.out.wait_for(EXISTING)
     receiver.type(answer)
-    expected = 7 if len(there) == 1 else 0
     sent, received = ends(sender, receiver)
-    assert (sent.exit_code, received.exit_code) == (expected, expected)
+    assert (sent.exit_code, received.exit_code) == (exit_code, exit_code)
     assert {path.name: path.read_bytes() for path in (start.work / "out" / "tree").iterdir()} == there
 
 

@@ -163,7 +163,7 @@ def test_tar_through_both_pipes(tmp_path: Path) -> None:
 def taken(work: Path) -> None:
     make(work / "tree" / "a", b"new a")
     make(work / "tree" / "b", b"new b")
-    make(work / "out" / "tree" / "a", b"old a")
+    make(work / "out" / "tree" / "a", b"old a", mtime_s=1)
 
 
 def test_existing_skip(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zstandard import ZstdDecompressor
 
-from p2pcopy.config import MIB, Compress
+from p2pcopy.config import MIB, Compress, VerifyResume
 from p2pcopy.errors import ProtocolError
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.source import KEPT_OF_STREAM, BlockReader
 from p2pcopy.files.tree import prepare, walk
-from p2pcopy.transfer.items import Block, End, Fault, Found
-from p2pcopy.transfer.wire import Entry, FaultReason, Kind
+from p2pcopy.transfer.held import Digests, Held
+from p2pcopy.transfer.items import Block, Compared, End, Fault, Found, Item
+from p2pcopy.transfer.wire import Check, Entry, FaultReason, Kind
 
 SIZE = 4096
 posix = pytest.mark.skipif(os.name == "nt", reason="names or files that Windows does not have")
@@ -44,10 +45,17 @@ class Reader:
     block_size: int = SIZE
     compress: Compress = Compress.NEVER
     stdin: BinaryIO | None = None
+    verify_resume: VerifyResume = VerifyResume.SAMPLE
     log: EntryLog = field(default_factory=EntryLog)
 
     def __post_init__(self) -> None:
-        self.blocks = BlockReader(self.log, block_size=self.block_size, compress=self.compress, stdin=self.stdin)
+        self.blocks = BlockReader(
+            self.log,
+            block_size=self.block_size,
+            compress=self.compress,
+            stdin=self.stdin,
+            verify_resume=self.verify_resume,
+        )
 
     def scan(self, *, allow: bool = True) -> Reader:
         paths = [str(self.root)] + (["-"] if self.stdin else [])
@@ -61,7 +69,7 @@ class Reader:
     def index(self, name: str) -> int:
         return next(i for i, (entry, _) in enumerate(self.log) if entry.path.endswith(name))
 
-    def rest(self) -> list[Block | End | Fault]:
+    def rest(self) -> list[Item]:
         return list(iter(self.blocks.next, None))
 
     def close(self) -> None:
@@ -519,3 +527,89 @@ class TestCompression:
         items = make({}, stdin=io.BytesIO(bytes(3 * SIZE)), compress=Compress.AUTO).scan().rest()
         assert list(whole(items).values()) == [bytes(3 * SIZE)]
         assert all(item.compressed for item in items if isinstance(item, Block))
+
+
+def there(entry: int, content: bytes, *numbers: int, check: Check = Check.SAMPLE) -> Held:
+    """These blocks of this content."""
+    digests = Digests()
+    for number in numbers:
+        digests.append(number, blake3(content[number * SIZE : (number + 1) * SIZE]).digest())
+    return Held(entry, digests, check)
+
+
+def resumed(make: Callable[..., Reader], content: bytes, held: Held, **options: object) -> list[Item]:
+    reader = make({"file": content, "next": b"next"}, **options).scan(allow=False)
+    assert held.entry == reader.index("file")
+    reader.blocks.allow(len(reader.log), (), [held])
+    return [item for item in reader.rest() if item.entry == held.entry]
+
+
+@pytest.mark.parametrize("numbers", [(0,), (0, 1, 2), (1, 5), (19,), (3, 4, 5, 18, 19), tuple(range(20))])
+def test_blocks_that_the_receiver_has_are_left_out(make: Callable[..., Reader], numbers: tuple[int, ...]) -> None:
+    content = noise(19 * SIZE + 7)
+    items = resumed(make, content, there(1, content, *numbers))
+    blocks = [item for item in items if isinstance(item, Block)]
+    assert [block.number for block in blocks] == [number for number in range(20) if number not in numbers]
+    assert all(raw(block) == content[block.number * SIZE :][:SIZE] and not block.over for block in blocks)
+    compared = [item for item in items if isinstance(item, Compared)]
+    assert all(item.same for item in compared)
+    assert len(compared) == min(len(numbers), 10)
+    digests = b"".join(blake3(content[start : start + SIZE]).digest() for start in range(0, len(content), SIZE))
+    assert items[-1] == End(1, len(content), 20, blake3(digests).digest())
+
+
+@pytest.mark.parametrize("check", [Check.SAMPLE, Check.ALL])
+def test_a_file_that_differs_is_read_from_its_beginning(make: Callable[..., Reader], check: Check) -> None:
+    content = noise(20 * SIZE)
+    items = resumed(make, content, there(1, noise(20 * SIZE, 2), *range(12), check=check))
+    assert items[0] == Compared(1, same=False)
+    blocks = [item for item in items if isinstance(item, Block)]
+    assert [block.number for block in blocks] == list(range(20))
+    assert all(block.over for block in blocks)
+    assert b"".join(map(raw, blocks)) == content
+    assert isinstance(items[-1], End)
+    assert items[-1].over
+
+
+@pytest.mark.parametrize(("check", "verify"), [(Check.ALL, VerifyResume.SAMPLE), (Check.SAMPLE, VerifyResume.ALL)])
+def test_one_block_that_differs_is_found_when_all_are_compared(
+    make: Callable[..., Reader], check: Check, verify: VerifyResume
+) -> None:
+    content = noise(60 * SIZE)
+    other = content[: 33 * SIZE] + b"!" + content[33 * SIZE + 1 :]
+    items = resumed(make, content, there(1, other, *range(60), check=check), verify_resume=verify)
+    assert [item.same for item in items if isinstance(item, Compared)] == [True] * 33 + [False]
+    assert sum(isinstance(item, Block) for item in items) == 60
+
+
+def test_a_block_that_is_asked_for_again_belongs_to_the_file_that_started_over(make: Callable[..., Reader]) -> None:
+    content = noise(3 * SIZE)
+    reader = make({"file": content}).scan(allow=False)
+    reader.blocks.allow(len(reader.log), (), [there(1, noise(3 * SIZE, 2), 0)])
+    reader.rest()
+    again = reader.blocks.reread(1, 1)
+    assert isinstance(again, Block)
+    assert again.over
+
+
+@pytest.mark.parametrize(("content", "numbers"), [(noise(20 * SIZE, 2), range(20)), (noise(20 * SIZE), range(19))])
+def test_a_file_that_is_only_compared_is_never_sent(
+    make: Callable[..., Reader], content: bytes, numbers: range
+) -> None:
+    items = resumed(make, noise(20 * SIZE), there(1, content, *numbers, check=Check.ONLY))
+    assert items[-1] == Fault(1, FaultReason.DIFFERS)
+    assert not any(isinstance(item, Block) for item in items)
+
+
+def test_a_file_that_is_only_compared_and_is_the_same_ends_without_blocks(make: Callable[..., Reader]) -> None:
+    content = noise(20 * SIZE)
+    items = resumed(make, content, there(1, content, *range(20), check=Check.ONLY))
+    assert [type(item) for item in items] == [Compared] * 20 + [End]
+
+
+def test_blocks_that_a_file_cannot_have_are_refused(make: Callable[..., Reader]) -> None:
+    reader = make({"file": noise(SIZE)}, stdin=io.BytesIO(b"stream")).scan(allow=False)
+    with pytest.raises(ProtocolError):
+        reader.blocks.allow(3, (), [there(1, noise(2 * SIZE), 1)])
+    with pytest.raises(ProtocolError):
+        reader.blocks.allow(3, (), [there(2, noise(SIZE), 0)])

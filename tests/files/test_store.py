@@ -23,7 +23,7 @@ from p2pcopy.events import FileStatus
 from p2pcopy.files import native, parts
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.dirs import Directory
-from p2pcopy.files.parts import part_name
+from p2pcopy.files.plain import journal_name, part_name
 from p2pcopy.transfer.items import Obstacle, Outcome
 from p2pcopy.transfer.ports import Store
 from p2pcopy.transfer.wire import Entry, Kind
@@ -502,7 +502,7 @@ class TestPartFiles:
             store.write(0, file("f", 6), 0, b"abc")
             assert stat.S_IMODE(os.stat(tmp_path / ".f.p2pcopy-part").st_mode) == 0o600
             store.other(1, directory("d"))
-            assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o700
+            assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o1700
 
     @pytest.mark.parametrize("mode", [0o600, 0o400])
     def test_a_stale_one_is_replaced(self, tmp_path: Path, mode: int) -> None:
@@ -607,7 +607,9 @@ class TestPartFiles:
             assert put(store, 0, file("f"), b"abc") + store.finish() == [done(0)]
 
     def test_the_hash_form_is_short_and_belongs_to_one_name(self) -> None:
-        assert part_name("x" * 240) == f".{'x' * 240}.p2pcopy-part"
+        assert part_name("x" * 238) == f".{'x' * 238}.p2pcopy-part"
+        assert journal_name("x" * 238) == f".{'x' * 238}.p2pcopy-journal"
+        assert part_name("x" * 239).removesuffix("part") == journal_name("x" * 239).removesuffix("journal")
         assert len(part_name("x" * 242)) < 100
         assert part_name("x" * 242) != part_name("x" * 243)
 
@@ -727,7 +729,7 @@ class TestEnd:
             store.flush()
             store.write(4, file("d/e/g", 6), 0, b"abc")
         assert all_names(root) == ["d", "d/e", "d/e/f"]
-        assert stat.S_IMODE(os.stat(root / "d" / "e").st_mode) == 0o755
+        assert stat.S_IMODE(os.stat(root / "d" / "e").st_mode) == 0o1755
         assert os.stat(root / "d" / "e").st_mtime_ns == MTIME
 
     def test_abandoned_files_leave_no_trace(self, tmp_path: Path) -> None:

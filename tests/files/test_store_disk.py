@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from p2pcopy.config import Existing
 from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.events import FileStatus
 from p2pcopy.files import faults, native
 from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Obstacle
 from p2pcopy.transfer.wire import Entry, Kind
 
@@ -169,6 +171,24 @@ class TestFull:
             store.close()
             assert os.listdir(disk) == []
             assert os.statvfs(disk).f_bavail == os.statvfs(disk).f_blocks
+
+    def test_what_the_next_run_can_go_on_with_stays(self, tmp_path: Path) -> None:
+        first, second = file("first", 6 * MIB), file("second", 6 * MIB)
+        data = b"a" * MIB
+        with tmpfs(tmp_path / "disk", "size=8m") as disk:
+            with opened(disk) as store:
+                store.begin(MIB)
+                store.write(0, first, 0, data, digest=blake3(data).digest())
+                with pytest.raises(LocalFileError, match="full"):
+                    store.write(1, second, 0, data, digest=blake3(data).digest())
+            assert sorted(os.listdir(disk)) == [".first.p2pcopy-journal", ".first.p2pcopy-part"]
+            with opened(disk) as store:
+                store.begin(MIB)
+                store.admit(0, first)
+                assert store.reusable_bytes() + store.free_bytes() >= 7 * MIB
+                held = store.held(0, first)
+                assert isinstance(held, Held)
+                assert list(held.digests) == [0]
 
     def test_no_inode_is_left_and_what_was_committed_stays(self, tmp_path: Path) -> None:
         with tmpfs(tmp_path / "disk", "size=1m,nr_inodes=5") as disk, opened(disk) as store:

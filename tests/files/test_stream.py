@@ -172,3 +172,15 @@ def test_defects_of_the_caller(tmp_path: Path) -> None:
         with pytest.raises(InternalError, match="not whole"):
             store.whole(0, ENTRY, 9)
         store.abandon(0)
+
+
+def test_nothing_of_a_stream_is_there_before_it_comes(tmp_path: Path) -> None:
+    with output(tmp_path / "f") as fd, closing(StreamStore(fd)) as store:
+        store.admit(0, ENTRY)
+        store.begin(3)
+        assert store.held(0, ENTRY) is None
+        assert store.reusable_bytes() == 0
+        store.write(0, ENTRY, 0, b"abc", digest=bytes(32))
+        store.abandon(0, keep=True)
+        with pytest.raises(InternalError):
+            store.start_over(0, ENTRY)

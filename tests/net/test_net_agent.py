@@ -12,6 +12,7 @@ from simulated_network import SECRET, End, Gone, NatKind, Selected, Silent, Worl
 
 from p2pcopy.net import agent as agent_module
 from p2pcopy.net import checks, pairs
+from p2pcopy.net.checklist import MAX_FORBIDDEN
 from p2pcopy.net.news import Abandoned, Confirmed, TurnedAway
 from p2pcopy.signaling.candidates import Candidate
 
@@ -157,6 +158,15 @@ def test_relays_of_the_peer_that_are_not_allowed_are_not_used() -> None:
     world.paste(world.a, world.b)
     world.run(10)
     assert world.a.agent.selected is None
+
+
+def test_a_peer_cannot_name_relays_until_the_memory_is_full() -> None:
+    world = World()
+    agent = world.a.agent
+    for port in range(1024, 1024 + 3 * MAX_FORBIDDEN):
+        agent.add_remote([Candidate("relay", "192.0.2.9", port)], world.now, relays_allowed=False)
+    assert len(agent._list._forbidden) == MAX_FORBIDDEN
+    assert agent._list.heard(world.a.ends[0], ("192.0.2.9", port), 1, world.now, is_peer=True) is None
 
 
 # Healing

@@ -72,7 +72,9 @@ def reconfig(parameter: int, body: bytes) -> bytes:
     return struct.pack("!BBHHH", 130, 0, 8 + len(body), parameter, 4 + len(body)) + body
 
 
-@pytest.mark.parametrize("chunk", [reconfig(13, bytes(4)), reconfig(13, bytes(13)), reconfig(16, b"")], ids=len)
+@pytest.mark.parametrize(
+    "chunk", [reconfig(13, bytes(4)), reconfig(13, bytes(13)), reconfig(16, b""), b"\x82\0\0\x08\0\x0d\0\0"]
+)
 def test_a_malformed_chunk_ends_the_association(chunk: bytes) -> None:
     async def story() -> None:
         async with pair() as (a, b):

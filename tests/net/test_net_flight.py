@@ -255,6 +255,16 @@ def test_what_the_peer_has_dropped_again_is_sent_again() -> None:
     assert (flight.in_flight, flight.lost) == (0, 0)
 
 
+def test_what_is_remembered_of_overtaken_packets_is_no_more_than_what_is_on_the_way() -> None:
+    """A peer that always leaves a packet out, and slowly, so that nothing is overdue."""
+    flight = flight_of(2)
+    for number in range(0, 2000, 2):
+        flight.sent(2, 0.0, False)
+        sack(flight, number - 1, (number + 1, number + 1), now=0.0)
+        assert len(flight._overtaken) <= flight.next - flight.oldest
+        sack(flight, number + 1, (number + 3, number + 3), now=0.0)
+
+
 # Losses
 
 

@@ -145,3 +145,21 @@ def test_a_peer_that_breaks_the_rules_ends_the_connection(
                 both.right.send_control(b"x")
 
     run(story())
+
+
+def test_a_parameter_without_length_holds_nothing_up() -> None:
+    """aiortc would look at it for ever, and remember each time."""
+
+    async def story() -> None:
+        async with meeting(STOCK, answering_settings=STOCK) as both:
+            inbox = Inbox()
+            both.right.attach(inbox)
+            transport = both.offering_sctp()
+            header = struct.pack("!HHL", 5000, 5000, transport._remote_verification_tag)
+            chunk = struct.pack("!BBHHH", 4, 0, 8, 1, 0)  # HEARTBEAT
+            checksum = struct.pack("<L", _crc32c(header + bytes(4) + chunk))
+            await transport.transport._send_data(header + checksum + chunk)
+            both.left.send_control(b"still there")
+            await inbox.until(control=1)
+
+    run(story())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
-from aiortc.rtcsctptransport import HeartbeatChunk, SackChunk, parse_packet
+import pytest
+from aiortc.rtcsctptransport import CHUNK_TYPES, HeartbeatChunk, SackChunk, parse_packet
 from google_crc32c import value
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from p2pcopy.net.packets import (
     Chunk,
     Way,
     chunks,
+    has_sound_parameters,
     heartbeat,
     heartbeat_token,
     parse_data,
@@ -85,3 +88,20 @@ def test_what_holds_less_than_it_says() -> None:
     data = parse_data(Chunk(DATA, 3, struct.pack("!LHHL", 9, 1, 0, 53) + b"x"))
     assert data is not None
     assert (data.flags, data.tsn, data.stream, data.protocol, data.payload) == (3, 9, 1, 53, b"x")
+
+
+@given(st.sampled_from(sorted(CHUNK_TYPES)), st.binary(max_size=60))
+def test_aiortc_comes_to_an_end_with_what_has_sound_parameters(kind: int, body: bytes) -> None:
+    if has_sound_parameters(Chunk(kind, 0, body)):
+        with contextlib.suppress(struct.error, ValueError):
+            CHUNK_TYPES[kind](flags=0, body=body)
+
+
+@pytest.mark.parametrize(("kind", "before"), [(1, 16), (2, 16), (4, 0), (5, 0), (6, 0), (9, 0), (130, 0)])
+def test_a_parameter_is_at_least_as_long_as_its_header(kind: int, before: int) -> None:
+    sound = struct.pack("!HHxxxx", 13, 7)
+    for body in (b"", bytes(before), bytes(before) + sound, bytes(before) + sound + b"xyz"):
+        assert has_sound_parameters(Chunk(kind, 0, body))
+    for length in range(4):
+        assert not has_sound_parameters(Chunk(kind, 0, bytes(before) + sound + struct.pack("!HH", 13, length)))
+    assert has_sound_parameters(Chunk(SACK, 0, bytes(20)))

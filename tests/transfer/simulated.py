@@ -15,10 +15,11 @@ from blake3 import blake3
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import P2PCopyError
-from p2pcopy.transfer import receiver as receiving
+from p2pcopy.transfer import orders as receiving
 from p2pcopy.transfer import sender as sending
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
+from p2pcopy.transfer.held import Digests, Held
 from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.records import Piece, decode_records, encode_end
@@ -43,7 +44,10 @@ class Source:
 
 @dataclass(frozen=True)
 class World:
-    """What happens. Times in seconds, rates in bytes per second; chances from 0 to 1."""
+    """What happens. Times in seconds, rates in bytes per second; chances from 0 to 1.
+
+    held: the blocks that the receiver has of some entries; stale: of these entries they are of another file.
+    """
 
     seed: int = 0
     limits: TransferLimits = LIMITS
@@ -58,6 +62,8 @@ class World:
     think: float = 0.0
     skip: frozenset[int] = frozenset()
     refuse: frozenset[int] = frozenset()
+    held: tuple[tuple[int, frozenset[int]], ...] = ()
+    stale: frozenset[int] = frozenset()
     commit_fails: frozenset[int] = frozenset()
     write_fails: frozenset[int] = frozenset()
     abort: tuple[float, Literal["sender", "receiver"], P2PCopyError] | None = None
@@ -93,9 +99,12 @@ class Simulation:
         self.final: dict[int, bytes] = {}
         self.messages: Counter[str] = Counter()
         self.most_held = 0
+        self.sent = 0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._ordered = {"to sender": 0.0, "to receiver": 0.0}
+        self._held: dict[int, Held] = {}
+        self._over: set[int] = set()
         self._reader = self._read()
         self._listed = 0
         self._upto = 0
@@ -181,6 +190,7 @@ class Simulation:
                     self._data(action.message)
                 case sending.Accepted():
                     self._upto = action.upto
+                    self._held.update((file.entry, file) for file in action.held)
                     for start, stop in action.skips:
                         for index in range(start, stop):
                             self._skipped.add(index)
@@ -238,6 +248,10 @@ class Simulation:
         digest = blake3()
         block_size = self.world.limits.block_size
         blocks = -(-len(source.content) // block_size)
+        held = self._held.pop(index, Held(index, Digests()))
+        over = index in self.world.stale and len(held.digests) > 0
+        if over:
+            self._over.add(index)
         for number in range(blocks):
             fault = FaultReason.DROPPED if index in self._dropped else FaultReason.CHANGED
             if index in self._dropped or source.fault_at == number:
@@ -245,19 +259,25 @@ class Simulation:
                 return
             raw = source.content[number * block_size : (number + 1) * block_size]
             digest.update(blake3(raw).digest())
+            if number in held.digests and not over:
+                assert held.digests[number] == blake3(raw).digest()
+                continue
+            self.sent += len(raw)
             self._block(index, number, raw, source.compressed)
             yield True
         if source.fault_at is not None and source.fault_at >= blocks:
             self._fault(index, FaultReason.CHANGED)
             return
-        self.packer.record(encode_end(index, blocks, len(source.content), digest.digest()))
+        self.packer.record(encode_end(index, blocks, len(source.content), digest.digest(), over))
         self.sender.file_end(index, len(source.content), digest.digest())
         yield True
 
     def _block(self, index: int, number: int, raw: bytes, compressed: bool) -> None:
         body = zstandard.compress(raw) if compressed else raw
         shorter = len(body) < len(raw)
-        self.packer.block(index, number, len(raw), body if shorter else raw, blake3(raw).digest(), shorter)
+        self.packer.block(
+            index, number, len(raw), body if shorter else raw, blake3(raw).digest(), shorter, index in self._over
+        )
 
     def _fault(self, index: int, reason: FaultReason) -> None:
         if self.sender.fault(index, reason):
@@ -296,6 +316,9 @@ class Simulation:
                     self._job(seconds, partial(self._store, action))
                 case receiving.Commit():
                     self._job(0.0, partial(self._whole, action))
+                case receiving.StartOver():
+                    assert action.entry in self.world.stale
+                    self._job(0.0, partial(self._forget, action.entry))
                 case receiving.Abandon():
                     self.receiving.tell(action.entry, "failed")
                     self._job(0.0, partial(self._forget, action.entry))
@@ -324,7 +347,8 @@ class Simulation:
     def _accept(self) -> None:
         first = self.receiver.accepted
         skips = [(index, index + 1) for index in range(first, self._checked) if index in self.world.skip]
-        self.receiver.accept(self._checked, skips, self.now)
+        held = [self._there(entry, blocks) for entry, blocks in self.world.held if first <= entry < self._checked]
+        self.receiver.accept(self._checked, skips, self.now, [file for file in held if file.digests])
         for index in range(first, self._checked):
             if index in self.world.skip:
                 self.receiving.tell(index, "skipped")
@@ -332,6 +356,20 @@ class Simulation:
                 self._fail_here(index)
             elif self.sources[index].entry.kind is Kind.DIRECTORY:
                 self._commit([index])
+
+    def _there(self, entry: int, numbers: frozenset[int]) -> Held:
+        """These blocks of an entry, which are put on the disk."""
+        source, block_size = self.sources[entry], self.world.limits.block_size
+        digests = Digests()
+        if source.entry.kind is not Kind.FILE or source.entry.size is None or entry in self.world.skip:
+            return Held(entry, digests)
+        content = self.random.randbytes(len(source.content)) if entry in self.world.stale else source.content
+        for number in sorted(numbers):
+            if raw := content[number * block_size : (number + 1) * block_size]:
+                digests.append(number, blake3(raw).digest())
+        if digests:
+            self.disk[entry] = bytearray(content)
+        return Held(entry, digests)
 
     def _store(self, job: receiving.StoreBlock) -> None:
         block = job.block

@@ -22,6 +22,7 @@ from p2pcopy.errors import (
     ProtocolError,
     Terminated,
 )
+from p2pcopy.transfer import wire
 from p2pcopy.transfer.wire import Entry, Kind
 
 SIZES = st.one_of(
@@ -75,6 +76,10 @@ WORLDS = st.builds(
     think=st.sampled_from([0.0, 60.0]),
     skip=INDICES,
     refuse=INDICES,
+    held=st.dictionaries(st.integers(0, 24), st.frozensets(st.integers(0, 20)), max_size=5).map(
+        lambda held: tuple(sorted(held.items()))
+    ),
+    stale=INDICES,
     commit_fails=INDICES,
     write_fails=INDICES,
 )
@@ -127,6 +132,32 @@ def run(sources: list[Source], **changes: object) -> Simulation:
     simulation.run()
     check_agreement(simulation)
     return simulation
+
+
+@pytest.mark.parametrize("blocks", [{0}, {0, 1, 2}, {1, 5}, {14}, {13, 14}, set(range(15))])
+def test_blocks_that_are_there_are_not_sent(blocks: set[int]) -> None:
+    content = random.Random(1).randbytes(15 * BLOCK - 7)
+    simulation = run([file("a", content), file("b", b"b")], held=((0, frozenset(blocks)),))
+    there = sum(len(content[number * BLOCK : (number + 1) * BLOCK]) for number in blocks)
+    assert simulation.sent == len(content) - there + 1
+    assert simulation.receiver.bytes_resumed == there
+    assert simulation.receiver.bytes_stored == simulation.sent
+
+
+def test_a_file_that_has_changed_since_starts_over() -> None:
+    content = random.Random(1).randbytes(15 * BLOCK)
+    stale = frozenset({0})
+    simulation = run([file("a", content)], held=((0, frozenset(range(9))),), stale=stale, disorder=0.5, damage=0.1)
+    assert simulation.sent == len(content)
+    assert simulation.receiver.bytes_resumed == 0
+
+
+def test_more_blocks_than_a_sender_takes_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MAX_HELD", 4)
+    everything = frozenset(range(4))
+    sources = [file(name, random.Random(name).randbytes(4 * BLOCK)) for name in "abc"]
+    simulation = run(sources, held=((0, everything), (1, everything), (2, everything)), stale=frozenset({1, 2}))
+    assert simulation.sent == 8 * BLOCK
 
 
 def test_nothing_to_send() -> None:

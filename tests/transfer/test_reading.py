@@ -10,7 +10,8 @@ import pytest
 
 from p2pcopy.config import KIB, MIB
 from p2pcopy.transfer import reading
-from p2pcopy.transfer.items import Block, End, Fault, Item
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Block, Compared, End, Fault, Item
 from p2pcopy.transfer.pace import Pace
 from p2pcopy.transfer.reading import Batch, BatchReader
 from p2pcopy.transfer.records import FileEnd, Piece, Record, decode_records
@@ -27,7 +28,7 @@ class Source:
         self.items = deque(items)
         self.seconds = seconds
 
-    def allow(self, upto: int, skips: Sequence[tuple[int, int]]) -> None: ...
+    def allow(self, upto: int, skips: Sequence[tuple[int, int]], held: Sequence[Held]) -> None: ...
 
     def never_compress(self) -> None: ...
 
@@ -112,3 +113,19 @@ def test_the_pace_is_what_the_path_takes_in_a_while() -> None:
     for _ in range(30):
         pace.took(KIB, 1.0)
     assert pace.size < 300 * KIB
+
+
+def test_blocks_that_are_only_compared_make_no_messages_and_are_told() -> None:
+    reader = batches(
+        Source([Compared(0, True), Compared(0, False), Block(0, 0, BLOCK, bytes(BLOCK), DIGEST, False, True), None])
+    )
+    batch = reader.next([], BLOCK)
+    assert batch.compared == [Compared(0, True), Compared(0, False)]
+    assert not batch.is_empty
+    pieces = [
+        record for message in reader.next([], BLOCK).messages for record in decode_records(message.message, limit=MIB)
+    ]
+    pieces = pieces or [record for message in batch.messages for record in decode_records(message.message, limit=MIB)]
+    assert all(isinstance(piece, Piece) and piece.over for piece in pieces)
+    assert len(pieces) == 1
+    assert not Batch([], [], [], [Compared(0, True)], [], 0, "").is_empty

@@ -14,16 +14,10 @@ from p2pcopy.errors import ConnectionLost, Declined, IntegrityError, InternalErr
 from p2pcopy.transfer import assembly, records, wire
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.flow import cost
+from p2pcopy.transfer.held import Digests, Held
 from p2pcopy.transfer.offer import consent
-from p2pcopy.transfer.receiver import (
-    Abandon,
-    Commit,
-    FinishStore,
-    Listed,
-    ManifestComplete,
-    Receiver,
-    StoreBlock,
-)
+from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
+from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.results import Results
 from p2pcopy.transfer.totals import TotalDigest
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
@@ -39,9 +33,11 @@ STREAM = Entry(Kind.FILE, "s", None)
 DIRECTORY = Entry(Kind.DIRECTORY, "d", 0)
 
 
-def piece(entry: int, block: int = 0, raw: bytes = RAW, *, offset: int = 0, length: int | None = None) -> bytes:
+def piece(
+    entry: int, block: int = 0, raw: bytes = RAW, *, offset: int = 0, length: int | None = None, over: bool = False
+) -> bytes:
     length = len(raw) - offset if length is None else length
-    head = records.piece_head(entry, block, len(raw), len(raw), offset, length, False, blake3(raw).digest())
+    head = records.piece_head(entry, block, len(raw), len(raw), offset, length, False, blake3(raw).digest(), over)
     return head + raw[offset : offset + length]
 
 
@@ -49,8 +45,8 @@ def file_digest(*raws: bytes) -> bytes:
     return blake3(b"".join(blake3(raw).digest() for raw in raws)).digest()
 
 
-def file_end(entry: int, *raws: bytes, digest: bytes | None = None) -> bytes:
-    return records.encode_end(entry, len(raws), sum(map(len, raws)), digest or file_digest(*raws))
+def file_end(entry: int, *raws: bytes, digest: bytes | None = None, over: bool = False) -> bytes:
+    return records.encode_end(entry, len(raws), sum(map(len, raws)), digest or file_digest(*raws), over)
 
 
 def fault(entry: int, reason: FaultReason = FaultReason.CHANGED) -> bytes:
@@ -73,15 +69,30 @@ def manifest(*entries: Entry, first: int = 0) -> wire.Manifest:
 
 
 def hello(block_size: int = BLOCK) -> wire.Hello:
-    return wire.Hello(1, wire.Role.SENDER, "theirs", block_size)
+    return wire.Hello(1, wire.Role.SENDER, "theirs", block_size, features=["resume"])
+
+
+def there(entry: int, *numbers: int, check: wire.Check = wire.Check.SAMPLE) -> Held:
+    """Blocks of RAW."""
+    digests = Digests()
+    for number in numbers:
+        digests.append(number, DIGEST)
+    return Held(entry, digests, check)
 
 
 def receiver(*entries: Entry, skips: tuple[tuple[int, int], ...] = ()) -> Receiver:
     """A receiver that has accepted all of these."""
+    machine = offered(*entries)
+    machine.accept(len(entries), skips, 1.0)
+    machine.actions()
+    return machine
+
+
+def offered(*entries: Entry) -> Receiver:
+    """A receiver that has checked these."""
     machine = Receiver(LIMITS, "ours", 0.0)
     give(machine, hello(), *([manifest(*entries)] if entries else []), wire.ManifestEnd(len(entries)))
     machine.listed(machine._window.held, 1.0)
-    machine.accept(len(entries), skips, 1.0)
     machine.actions()
     return machine
 
@@ -98,6 +109,10 @@ def error_of(actions: list[Any]) -> P2PCopyError:
     ended = actions[-1]
     assert isinstance(ended, Ended)
     return ended.error
+
+
+def wire_of(action: SendControl) -> wire.Control:
+    return wire.decode(action.message, limit=LIMITS.max_control_message)
 
 
 def said(actions: list[Any], kind: type[wire.Control]) -> list[Any]:
@@ -178,7 +193,7 @@ def test_empty_files_hold_credit_until_they_are_final() -> None:
 def test_a_fault_of_the_sender_fails_the_file() -> None:
     machine = receiver(LONG)
     data(machine, piece(0, 0, length=10), piece(0, 1))
-    assert data(machine, fault(0, FaultReason.VANISHED)) == [Abandon(0, "it vanished at the sender")]
+    assert data(machine, fault(0, FaultReason.VANISHED)) == [Abandon(0, "it vanished at the sender", keep=True)]
     assert not machine.failed_here(0, "disk", 1.0)
     assert machine.files_failed == 1
     assert give(machine, end(faults=1)) == [FinishStore()]
@@ -238,7 +253,7 @@ def test_a_damaged_block_is_asked_for_three_times_at_most() -> None:
         assert said(machine.actions(), wire.Again) == [wire.Again(0, 1)]
     (block,) = blocks(data(machine, piece(0, 1)))
     machine.damaged(block, 1.0)
-    assert machine.actions() == [Abandon(0, "a block arrived damaged 3 times")]
+    assert machine.actions() == [Abandon(0, "a block arrived damaged 3 times", keep=True)]
     assert (machine.files_damaged, machine.files_failed, machine._window.held) == (1, 1, 0)
     (last,) = blocks(data(machine, piece(1), file_end(1, RAW)))
     machine.stored(last, 1.0)
@@ -466,11 +481,78 @@ def test_after_the_end_the_store_may_still_report() -> None:
     assert machine._window.held == 0
 
 
+def test_what_is_there_is_told_before_it_is_accepted() -> None:
+    machine = offered(FILE, LONG)
+    machine.accept(2, (), 1.0, [there(0, 0, check=wire.Check.ONLY), there(1, 1)])
+    assert [message for message in map(wire_of, machine.actions()) if not isinstance(message, wire.Credit)] == [
+        wire.Have(0, 0, DIGEST, wire.Check.ONLY),
+        wire.Have(1, 1, DIGEST),
+        wire.Go(2),
+    ]
+    assert (machine.bytes_resumed, machine.accepted_bytes) == (2 * BLOCK, 3 * BLOCK)
+    # All of the first is there, and half of the second.
+    assert data(machine, file_end(0, RAW), file_end(1, RAW, RAW)) == [Commit(0, BLOCK)]
+    (block,) = blocks(data(machine, piece(1, 0)))
+    machine.stored(block, 1.0)
+    assert machine.actions() == [Commit(1, 2 * BLOCK)]
+
+
+def test_a_file_that_starts_over_says_so_before_its_first_block() -> None:
+    machine = offered(LONG)
+    machine.accept(1, (), 1.0, [there(0, 0)])
+    machine.actions()
+    actions = data(machine, piece(0, 1, over=True))
+    assert actions[0] == StartOver(0)
+    assert isinstance(actions[1], StoreBlock)
+    assert machine.bytes_resumed == 0
+    (again,) = blocks(data(machine, piece(0, 0, over=True), file_end(0, RAW, RAW, over=True)))
+    machine.stored(again, 1.0)
+    machine.stored(actions[1].block, 1.0)
+    assert Commit(0, 2 * BLOCK) in machine.actions()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [piece(0, 0)],
+        [piece(0, 1), piece(0, 0)],
+        [piece(0, 1, over=True), piece(0, 0)],
+        [piece(0, 1), file_end(0, RAW, RAW, over=True)],
+    ],
+)
+def test_a_block_that_is_there_comes_only_when_the_file_starts_over(parts: list[bytes]) -> None:
+    machine = offered(LONG)
+    machine.accept(1, (), 1.0, [there(0, 0)])
+    assert isinstance(error_of(data(machine, *parts)), ProtocolError)
+
+
+def test_a_sender_that_cannot_leave_anything_out_sends_everything() -> None:
+    machine = Receiver(LIMITS, "ours", 0.0)
+    give(machine, wire.Hello(1, wire.Role.SENDER, "old", BLOCK), manifest(FILE), wire.ManifestEnd(1))
+    machine.listed(machine._window.held, 1.0)
+    machine.actions()
+    machine.accept(1, (), 1.0, [there(0, 0)])
+    actions = machine.actions()
+    assert actions[0] == StartOver(0)
+    assert said(actions, wire.Have) == []
+    assert machine.bytes_resumed == 0
+
+
+def test_a_file_that_fails_before_it_comes_is_forgotten_with_what_is_there() -> None:
+    machine = offered(FILE)
+    machine.accept(1, (), 1.0, [there(0, 0)])
+    machine.failed_here(0, "disk", 1.0)
+    data(machine, file_end(0, RAW))
+    assert (machine.files_failed, len(machine._files), machine._window.held) == (1, 0, 0)
+
+
 SMALL = st.integers(0, 6)
 ENTRIES = st.sampled_from([FILE, LONG, EMPTY, STREAM, DIRECTORY])
 RAWS = st.sampled_from([RAW, RAW[:50], b""])
 DATA = st.one_of(
     st.builds(piece, SMALL, st.integers(0, 2), st.sampled_from([RAW, RAW[:50]])),
+    st.builds(lambda entry, block: piece(entry, block, over=True), SMALL, st.integers(0, 2)),
+    st.builds(lambda entry: file_end(entry, RAW, over=True), SMALL),
     st.builds(lambda entry, block: piece(entry, block, length=100), SMALL, st.integers(0, 2)),
     st.builds(lambda entry, block: piece(entry, block, offset=100), SMALL, st.integers(0, 2)),
     st.builds(lambda entry, raws: file_end(entry, *raws), SMALL, st.lists(RAWS, max_size=2)),
@@ -488,7 +570,7 @@ HOSTILE = st.one_of(
     st.just(wire.Bye()),
     st.builds(wire.Abort, st.just("lost"), st.just("why")),
     st.binary(max_size=30),
-    st.sampled_from(["accept", "answer", "answer", "answer badly", "tick", "wait"]),
+    st.sampled_from(["accept", "accept what is there", "answer", "answer", "answer badly", "tick", "wait"]),
 )
 
 
@@ -547,6 +629,9 @@ def test_any_sender_gives_actions_or_one_ending(steps: list[Any], kind: bool) ->
                 machine.control_received(message, now)
             case "accept":
                 machine.accept(store.listed, (), now)
+            case "accept what is there":
+                held = [there(entry, 0) for entry in (0, 1) if machine.accepted <= entry < store.listed]
+                machine.accept(store.listed, (), now, held)
             case "answer" | "answer badly":
                 store.answer(now, well=step == "answer")
             case "tick" | "wait":

@@ -368,6 +368,22 @@ def test_data_for_a_sender_is_an_error() -> None:
     assert isinstance(error_of(machine.actions()), ProtocolError)
 
 
+def test_what_the_receiver_has_goes_with_what_it_accepts() -> None:
+    machine = sender(FILE, DIRECTORY, FILE, FILE)
+    haves = [wire.Have(0, 0, DIGEST), wire.Have(2, 0, DIGEST), wire.Have(3, 0, DIGEST, wire.Check.ALL)]
+    (first,) = give(machine, *haves, wire.Go(3, [(0, 1)]))
+    assert [file.entry for file in first.held] == [2]
+    (second,) = give(machine, wire.Go(4))
+    assert [(file.entry, dict(file.digests), file.check) for file in second.held] == [(3, {0: DIGEST}, wire.Check.ALL)]
+
+
+@pytest.mark.parametrize("entry", [0, 1, 3])
+def test_only_of_files_that_are_offered_there_can_be_something(entry: int) -> None:
+    machine = sender(FILE, DIRECTORY, FILE)
+    give(machine, wire.Go(1))
+    assert isinstance(error_of(give(machine, wire.Have(entry, 0, DIGEST))), ProtocolError)
+
+
 def test_more_than_fits_is_found_before_it_is_sent() -> None:
     machine = sender()
     with pytest.raises(LocalFileError):
@@ -393,6 +409,7 @@ SMALL = st.integers(0, 7)
 RANGES = st.lists(st.tuples(SMALL, SMALL), max_size=3)
 HOSTILE = st.one_of(
     st.builds(wire.Go, SMALL, RANGES),
+    st.builds(wire.Have, SMALL, SMALL, st.sampled_from([DIGEST, 2 * DIGEST, bytes(40)]), st.sampled_from(wire.Check)),
     st.builds(wire.Credit, st.sampled_from([0, 5000, 2**20, 2**53 - 1]), st.integers(0, 40)),
     st.builds(wire.Again, SMALL, SMALL),
     st.builds(wire.Results, RANGES, st.lists(st.tuples(SMALL, st.just("no")), max_size=3)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ from p2pcopy.transfer.assembly import WholeBlock
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.conversation import Conversation, Finished, SendControl, SendData, State, error_from_abort
 from p2pcopy.transfer.flow import ReceiveWindow, cost
+from p2pcopy.transfer.held import Digests, Held
+from p2pcopy.transfer.orders import Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.packing import Packer
-from p2pcopy.transfer.receiver import Commit, FinishStore, Listed, ManifestComplete, Receiver, StoreBlock
+from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.records import FileEnd, FileFault, Piece
-from p2pcopy.transfer.sender import Sender
+from p2pcopy.transfer.sender import Accepted, Sender
 from p2pcopy.transfer.totals import TotalDigest
 from p2pcopy.transfer.wire import Entry, Kind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 LIMITS = TransferLimits()
-(CONTROL, REFUSED, NAMES, DIGESTS, TOTALS, DATA, BAD_DATA, ZSTD, TRANSFER) = (
+(CONTROL, REFUSED, NAMES, DIGESTS, TOTALS, DATA, BAD_DATA, ZSTD, TRANSFER, RESUMED) = (
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 )
 
@@ -128,6 +131,7 @@ def described(record: records.Record) -> dict[str, Any]:
                 "body_size": record.total,
                 "offset": record.offset,
                 "zstd": record.compressed,
+                "over": record.over,
                 "digest": record.digest.hex(),
                 "piece": bytes(record.body).hex(),
             }
@@ -138,6 +142,7 @@ def described(record: records.Record) -> dict[str, Any]:
                 "blocks": record.blocks,
                 "size": record.file_size,
                 "digest": record.digest.hex(),
+                "over": record.over,
             }
         case FileFault():
             return {"type": "fault", "entry": record.entry, "reason": int(record.reason)}
@@ -163,9 +168,64 @@ def test_compressed_blocks_are_read_as_on_the_page(vector: dict[str, Any]) -> No
     assert unpack_block(WholeBlock(0, 0, vector["size"], (body,), digest, True, 0)) == (content(vector["size"]),)
 
 
-def test_a_sender_makes_the_transfer_of_the_page() -> None:
-    machine = Sender(LIMITS, "sender", 0.0)
+@dataclass(frozen=True)
+class Story:
+    """A whole transfer of the page. blocks: what the sender sends, as (entry, block, content); ends: what it closes files
+    with, as (entry, content, over); figures: files done and skipped, bytes that travel."""
+
+    steps: list[list[str]]
+    block_size: int
+    blocks: tuple[tuple[int, int, bytes], ...]
+    ends: tuple[tuple[int, bytes, bool], ...]
+    figures: tuple[int, int, int]
+    skips: tuple[tuple[int, int], ...] = ()
+    held: tuple[Held, ...] = ()
+
+    def manifest(self) -> wire.Manifest:
+        raw = next(message for _, _, message in self.steps if '"manifest"' in message)
+        manifest = wire.decode(raw.encode(), limit=LIMITS.max_control_message)
+        assert isinstance(manifest, wire.Manifest)
+        return manifest
+
+
+def digest_of(raw: bytes) -> bytes:
+    return blake3(raw).digest()
+
+
+def file_digest(raw: bytes, block_size: int) -> bytes:
+    return digest_of(b"".join(digest_of(raw[start : start + block_size]) for start in range(0, len(raw), block_size)))
+
+
+def there(entry: int, *blocks: bytes) -> Held:
+    digests = Digests()
+    digests.append(0, b"".join(map(digest_of, blocks)))
+    return Held(entry, digests)
+
+
+WHOLE = Story(
+    TRANSFER,
+    LIMITS.block_size,
+    blocks=((1, 0, content(10)),),
+    ends=((1, content(10), False), (2, b"", False)),
+    figures=(2, 1, 10),
+    skips=((3, 4),),
+)
+GOES_ON = Story(
+    RESUMED,
+    4096,
+    blocks=((0, 2, content(8202)[8192:]), (1, 0, content(10))),
+    ends=((0, content(8202), False), (1, content(10), True)),
+    figures=(2, 0, 20),
+    held=(there(0, content(4096), content(8192)[4096:]), there(1, content(9))),
+)
+STORIES = pytest.mark.parametrize("story", [WHOLE, GOES_ON], ids=["whole", "goes on"])
+
+
+@STORIES
+def test_a_sender_makes_the_transfer_of_the_page(story: Story) -> None:
+    machine = Sender(TransferLimits(block_size=story.block_size), "sender", 0.0)
     sent: list[list[str]] = []
+    held: list[Held] = []
 
     def collect() -> None:
         for action in machine.actions():
@@ -174,40 +234,44 @@ def test_a_sender_makes_the_transfer_of_the_page() -> None:
                     sent.append(["sender", "control", action.message.decode()])
                 case SendData():
                     sent.append(["sender", "data", action.message.hex()])
+                case Accepted():
+                    held.extend(action.held)
 
-    digest = blake3(content(10)).digest()
-    for side, _, message in TRANSFER:
+    for side, _, message in story.steps:
         if side == "receiver":
             machine.control_received(message.encode(), 0.0)
+        collect()
         if '"role":"receiver"' in message:
-            machine.entries([wire.from_wire(entry) for entry in _manifest().entries])
+            machine.entries([wire.from_wire(entry) for entry in story.manifest().entries])
             machine.manifest_complete(0)
         if '"go"' in message:
+            assert [(file.entry, dict(file.digests)) for file in held] == [
+                (file.entry, dict(file.digests)) for file in story.held
+            ]
             packer = Packer(16384)
-            packer.block(1, 0, 10, content(10), digest, compressed=False)
-            packer.record(records.encode_end(1, 1, 10, blake3(digest).digest()))
-            packer.record(records.encode_end(2, 0, 0, blake3().digest()))
+            for entry, raw, over in story.ends:
+                for _, number, block in (each for each in story.blocks if each[0] == entry):
+                    packer.block(entry, number, len(block), block, digest_of(block), compressed=False, over=over)
+                digest = file_digest(raw, story.block_size)
+                packer.record(records.encode_end(entry, -(-len(raw) // story.block_size), len(raw), digest, over))
             packer.close()
             machine.data(packer.take())
-            machine.file_end(1, 10, blake3(digest).digest())
-            machine.file_end(2, 0, blake3().digest())
+            for entry, raw, _ in story.ends:
+                machine.file_end(entry, len(raw), file_digest(raw, story.block_size))
             machine.all_read()
         collect()
-    assert sent == [step for step in TRANSFER if step[0] == "sender"]
+    assert sent == [step for step in story.steps if step[0] == "sender"]
     assert machine.state is State.OVER
-    assert (machine.files_done, machine.files_skipped, machine.bytes_stored) == (2, 1, 10)
+    assert (machine.files_done, machine.files_skipped, machine.bytes_stored) == story.figures
 
 
-def _manifest() -> wire.Manifest:
-    raw = next(message for _, _, message in TRANSFER if '"manifest"' in message)
-    manifest = wire.decode(raw.encode(), limit=LIMITS.max_control_message)
-    assert isinstance(manifest, wire.Manifest)
-    return manifest
-
-
-def test_a_receiver_makes_the_transfer_of_the_page() -> None:
+@STORIES
+def test_a_receiver_makes_the_transfer_of_the_page(story: Story) -> None:
     machine = Receiver(TransferLimits(max_window=wire.LEAST_CREDIT), "receiver", 0.0)
     sent: list[list[str]] = []
+    entries = len(story.manifest().entries)
+    blocks = {(entry, number): raw for entry, number, raw in story.blocks}
+    started_over: list[int] = []
 
     def carry_out() -> None:
         while actions := machine.actions():
@@ -218,10 +282,19 @@ def test_a_receiver_makes_the_transfer_of_the_page() -> None:
                     case Listed():
                         machine.listed(action.cost, 0.0)
                     case ManifestComplete():
-                        machine.accept(4, [(3, 4)], 0.0)
-                        machine.committed([0], 0.0)
+                        machine.accept(entries, story.skips, 0.0, story.held)
+                        machine.committed(
+                            [
+                                index
+                                for index, entry in enumerate(story.manifest().entries)
+                                if entry.kind is Kind.DIRECTORY
+                            ],
+                            0.0,
+                        )
+                    case StartOver():
+                        started_over.append(action.entry)
                     case StoreBlock():
-                        assert unpack_block(action.block) == (content(10),)
+                        assert unpack_block(action.block) == (blocks[action.block.entry, action.block.number],)
                         machine.stored(action.block, 0.0)
                     case Commit():
                         machine.committed([action.entry], 0.0)
@@ -231,16 +304,17 @@ def test_a_receiver_makes_the_transfer_of_the_page() -> None:
                         machine.say_bye()
 
     carry_out()
-    for side, channel, message in TRANSFER:
+    for side, channel, message in story.steps:
         if side == "sender":
             if channel == "control":
                 machine.control_received(message.encode(), 0.0)
             else:
                 machine.data_received(bytes.fromhex(message), 0.0)
         carry_out()
-    assert sent == [step for step in TRANSFER if step[0] == "receiver"]
+    assert sent == [step for step in story.steps if step[0] == "receiver"]
     assert machine.state is State.OVER
-    assert (machine.files_done, machine.files_skipped, machine.bytes_stored) == (2, 1, 10)
+    assert (machine.files_done, machine.files_skipped, machine.bytes_stored) == story.figures
+    assert started_over == [entry for entry, _, over in story.ends if over]
 
 
 @pytest.mark.parametrize(("head", "role"), [("sender in", Sender), ("receiver in", Receiver)])
@@ -267,6 +341,8 @@ def test_the_limits_are_those_of_the_page() -> None:
         "files begun at a receiver of which a block or the end has not come": LIMITS.max_open_files,
         "times that a block may arrive damaged": LIMITS.max_bad_blocks,
         "entries in a `manifest`": wire.MAX_BATCH,
+        "digests in a `have`": wire.MAX_DIGESTS,
+        "blocks in all `have` messages": wire.MAX_HELD,
         "records in a data message": records.MAX_RECORDS,
         "characters of a text": wire.MAX_TEXT,
         "blocks of one file, or verified blocks of all files, ahead of a block that has not come": assembly.MAX_AHEAD,

@@ -34,7 +34,7 @@ def documented() -> dict[str, list[str]]:
 
 
 def defined() -> dict[str, list[str]]:
-    classes = {event.event: event for event in get_args(events.Event)}
+    classes = {event.event: event for event in (*get_args(events.Event), *get_args(events.PartsEvent))}
     classes |= {"path (object)": events.Path, "entries": events.ManifestLine, "tried": events.Tried}
     return {name: [field.name for field in fields(cls)] for name, cls in classes.items()}
 
@@ -113,8 +113,9 @@ def test_how_data_moves_is_told_to_every_program() -> None:
 
 
 def test_entries_are_an_array_of_objects() -> None:
-    line = events.ManifestLine("a/b", "file", None, "exists")
-    event = json.loads(to_json(events.Manifest(1, 0, 0, 0, 1, 1, "/in", (line,))))
+    line = events.ManifestLine("a/b", "file", None, events.Mark.EXISTS)
+    event = json.loads(to_json(events.Manifest(1, 0, 0, 0, 1, 1, 0, "rename", "/in", (line,))))
+    assert event["policy"] == "rename"
     assert event["entries"] == [{"path": "a/b", "kind": "file", "bytes": None, "status": "exists"}]
 
 
@@ -151,6 +152,18 @@ def test_progress_gets_rate_and_eta() -> None:
     run.reporter.tell(events.Progress(100, 1000, 0, 1))
     last = run.lines()[-1]
     assert (last["rate_bytes_per_s"], last["eta_s"]) == (100.0, 9.0)
+
+
+def test_what_was_there_before_is_done_and_no_part_of_the_rate() -> None:
+    run = Run()
+    for now, there, moved in ((0.0, 0, 0), (0.5, 500, 0), (1.0, 500, 100), (1.5, 0, 150)):
+        run.now = now
+        run.reporter.tell(events.Progress(there + moved, 1000, 0, 1, bytes_resumed=there))
+        run.reporter.tell(events.Warned("between two of them"))
+    told = [line for line in run.lines() if line["event"] == "progress"]
+    assert [(line["bytes_done"], line["bytes_resumed"]) for line in told] == [(0, 0), (500, 500), (600, 500), (150, 0)]
+    assert [line["rate_bytes_per_s"] for line in told] == [0, 0, 100, 100]
+    assert [line["eta_s"] for line in told] == [None, None, 4.0, 8.5]
 
 
 def test_a_stall_stops_the_rate_and_what_comes_after_it_counts_anew() -> None:
@@ -239,9 +252,9 @@ def test_a_slow_reader_holds_up_nobody_and_misses_nothing_but_what_is_outdated()
 def test_entries_are_listed_where_the_question_is() -> None:
     run = Run()
     run.reporter.list_entries(
-        [events.ManifestLine("a\n/b", "file", 5, "exists"), events.ManifestLine("c", "directory", 0)]
+        [events.ManifestLine("a\n/b", "file", 5, events.Mark.EXISTS), events.ManifestLine("c", "directory", 0)], "skip"
     )
-    assert run.stderr.getvalue() == "a\\n/b  5 B, exists\nc/\n"
+    assert run.stderr.getvalue() == "a\\n/b  5 B, exists: left alone\nc/\n"
     assert not run.reporter.all_shown
     assert run.lines() == []
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ui_scenario import CODE, LAN, RELAY, SCENARIOS, TREE, done, progress
+from ui_scenario import CODE, LAN, MIB, RELAY, SCENARIOS, TREE, done, progress
 
 from p2pcopy import events
-from p2pcopy.events import FileStatus, ManifestLine
+from p2pcopy.events import FileStatus, ManifestLine, Mark
 from p2pcopy.ui import outline, views, wording
 from p2pcopy.ui.plain import Plain, Quiet
 from p2pcopy.ui.reporter import Reporter, Role, make_reporter
@@ -178,7 +178,7 @@ def test_notes_are_limited_likewise() -> None:
 def test_manifest() -> None:
     lines = Run(role="receive").tell(TREE)
     assert lines[2] == "entry:     IMG_2231.jpg  8.0 MiB"
-    assert lines[-1] == "manifest: 4,985 files (285.0 MiB), 12 directories, 1 link, 3 of them here already"
+    assert lines[-1] == "manifest: 4,985 files (285.0 MiB), 12 directories, 1 link, 40 there already, 3 names taken"
     assert len(Run(role="send").tell(TREE)) == 1
     assert len(Run(role="send", verbose=True).tell(TREE)) > 40
 
@@ -189,9 +189,48 @@ def test_result() -> None:
         "left out: 1 failed, 2 skipped",
         "path: direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms",
     ]
+    resumed = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 3 * 1024**3)
+    assert Run(role="receive").tell(resumed)[0].endswith("5 B in 0.5 s (10 B/s); 3.0 GiB more were there already")
     whole = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN)
     assert Run(role="receive").tell(whole)[0] == "done: Received 1 file, 5 B in 0.5 s (10 B/s)"
     assert len(Run().tell(whole)) == 2
+
+
+@pytest.mark.parametrize(
+    ("mark", "policy", "fate"),
+    [
+        (Mark.NEW, "replace", ""),
+        (Mark.SAME, "replace", "there already"),
+        (Mark.COMPARED, "skip", "compared by content"),
+        (Mark.EXISTS, "", "exists"),
+        (Mark.EXISTS, "ask", "exists: asked"),
+        (Mark.EXISTS, "refuse", "exists: declined"),
+        (Mark.EXISTS, "skip", "exists: left alone"),
+        (Mark.EXISTS, "rename", "exists: gets another name"),
+        (Mark.EXISTS, "replace", "exists: replaced"),
+        (Mark.EXISTS, "resume", "exists: fails"),
+    ],
+)
+def test_what_would_happen_to_an_entry(mark: Mark, policy: str, fate: str) -> None:
+    assert wording.fate(ManifestLine("a", "file", 1, mark), policy) == fate
+
+
+def test_what_was_there_before_is_told_once() -> None:
+    first = progress(100, bytes_resumed=90 * MIB, files_total=None, bytes_total=None)
+    known = progress(110, bytes_resumed=100 * MIB)
+    stream = progress(110, bytes_resumed=100 * MIB, bytes_total=None)
+    assert Run().tell(first, known, known) == ["goes on: 100.0 of 285.0 MiB are there already"]
+    assert Run(progress=False).tell(stream) == ["goes on: 100.0 MiB are there already"]
+    assert Run().tell(progress(100)) == []
+    live = Live(color=False)
+    live.tell(first, known, known)
+    live.terminal.close()
+    assert live.stream.getvalue().count("100.0 of 285.0 MiB are there already") == 1
+
+
+def test_a_dry_run_says_that_it_was_one() -> None:
+    assert Run(role="receive").tell(events.Rehearsed("/in")) == ["dry run: nothing was taken into /in"]
+    assert "nothing was taken into /in" in Live(role="receive").tell(events.Rehearsed("/in"))
 
 
 def test_a_question_that_is_cut_off_does_not_hide_the_failure() -> None:
@@ -246,7 +285,7 @@ def test_no_escape_sequence_ever_off_a_terminal(text: str) -> None:
         events.Connected(path),
         events.Note(text, text),
         events.Warned(text),
-        events.Manifest(1, 0, 0, 1, 0, 0, text, (ManifestLine(text, text, 1, text),)),
+        events.Manifest(1, 0, 0, 1, 0, 0, 0, text, text, (ManifestLine(text, text, 1, Mark.EXISTS),)),
         events.File(text, FileStatus.FAILED, text, text),
         events.PathChanged(path),
         events.Failed("x", text, text, 1, False, (events.Tried("peer", text, text, False),)),
@@ -556,7 +595,7 @@ def test_no_name_can_steer_the_terminal(text: str) -> None:
     live = Live(color=False, verbose=True, role="receive")
     live.tell(
         events.Note(text, text),
-        events.Manifest(1, 0, 0, 1, 0, 0, text, (ManifestLine(text, text, 1, text),)),
+        events.Manifest(1, 0, 0, 1, 0, 0, 0, text, text, (ManifestLine(text, text, 1, Mark.EXISTS),)),
         progress(1, file=text),
         events.File(text, FileStatus.FAILED, text, text),
         events.Failed("x", text, text, 1, False),
@@ -609,7 +648,7 @@ def test_progress_without_files() -> None:
     nothing = progress(0, bytes_total=0, files_total=1, file="", eta_s=None)
     [line] = views.progress_lines(nothing, "", "", 80, views.ASCII)
     assert "".join(text for text, _ in line) == f"100%  {'#' * 20}  0 B of 0 B  23.1 MiB/s"
-    stream = progress(5, bytes_total=None, files_total=1, file="dump.sql", file_bytes_total=None)
+    stream = progress(5, bytes_total=None, files_total=1, file="dump.sql")
     lines = views.progress_lines(stream, "", "", 80, views.ASCII)
     assert ["".join(text for text, _ in line) for line in lines] == ["      5.0 MiB  23.1 MiB/s", "      dump.sql"]
 
@@ -644,17 +683,17 @@ def test_bar() -> None:
 def test_outline_shares_directories() -> None:
     entries = (
         ManifestLine("a/b/1", "file", 1),
-        ManifestLine("a/b/2", "file", None, "exists"),
+        ManifestLine("a/b/2", "file", None, Mark.EXISTS),
         ManifestLine("a/c", "directory", 0),
         ManifestLine("a/c/3", "link", 0),
         ManifestLine("", "file", 0),
     )
-    rows = outline.outline(events.Manifest(2, 3, 1, 1, 0, 0, "", entries))
+    rows = outline.outline(events.Manifest(2, 3, 1, 1, 0, 0, 0, "replace", "", entries))
     assert [("  " * row.depth + row.name, row.detail) for row in rows] == [
         ("a/", ""),
         ("  b/", ""),
         ("    1", "1 B"),
-        ("    2", "size unknown, exists"),
+        ("    2", "size unknown, exists: replaced"),
         ("  c/", ""),
         ("    3", "link"),
         ("... and 2 more", ""),
@@ -663,7 +702,7 @@ def test_outline_shares_directories() -> None:
 
 def test_outline_shows_a_deep_entry_on_one_row() -> None:
     entry = ManifestLine("/".join("abcdef" * 5), "file", 1)
-    [row] = outline.outline(events.Manifest(1, 0, 0, 1, 0, 0, "", (entry,)))
+    [row] = outline.outline(events.Manifest(1, 0, 0, 1, 0, 0, 0, "", "", (entry,)))
     assert row == outline.Row(0, entry.path, "1 B")
 
 
@@ -728,20 +767,20 @@ def test_a_live_display_wants_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "relayed" in terminal.getvalue()
 
 
-LISTED = [ManifestLine("evil\x1b[2J/a.txt", "file", 5, "exists"), ManifestLine("tree/sub", "directory", 0)]
-SMALL = events.Manifest(1, 1, 0, 5, 0, 1, "/in", tuple(LISTED))
+LISTED = [ManifestLine("evil\x1b[2J/a.txt", "file", 5, Mark.SAME), ManifestLine("tree/sub", "directory", 0)]
+SMALL = events.Manifest(1, 1, 0, 5, 0, 0, 1, "ask", "/in", tuple(LISTED))
 
 
 def test_entries_are_listed_with_their_whole_paths_and_harmlessly() -> None:
-    lines = ["evil\\x1b[2J/a.txt  5 B, exists", "tree/sub/"]
+    lines = ["evil\\x1b[2J/a.txt  5 B, there already", "tree/sub/"]
     run = Run(role="receive")
-    run.reporter.list_entries(LISTED)
+    run.reporter.list_entries(LISTED, "ask")
     assert run.stream.getvalue().splitlines() == [f"entry: {line}" for line in lines]
     stream = io.StringIO()
-    Quiet(stream, None).list_entries(LISTED)
+    Quiet(stream, None).list_entries(LISTED, "ask")
     assert stream.getvalue().splitlines() == lines
     stream = io.StringIO()
-    Terminal(stream, None, Look("receive")).list_entries(LISTED)
+    Terminal(stream, None, Look("receive")).list_entries(LISTED, "ask")
     assert stream.getvalue().splitlines() == [f"  {line}" for line in lines]
 
 

@@ -17,8 +17,8 @@ from p2pcopy.ui.question import (
 
 
 def manifest(**changes: object) -> events.Manifest:
-    values = {"files": 0, "directories": 0, "links": 0, "bytes": 0, "streams": 0, "existing": 0, "destination": "/in"}
-    return events.Manifest(**(values | changes), entries=())  # type: ignore[arg-type]
+    counts = dict.fromkeys(("files", "directories", "links", "bytes", "streams", "existing", "same"), 0)
+    return events.Manifest(**(counts | {"policy": "ask", "destination": "/in"} | changes), entries=())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,17 @@ def test_save(text: str, meaning: object) -> None:
 
 
 def test_existing_question() -> None:
-    assert existing_question(1).startswith("1 file exists already: ")
-    assert existing_question(1200).startswith("1,200 files exist already: ")
+    alone = existing_question(manifest(files=1, existing=1))
+    assert alone == "1 file exists already: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
+    assert existing_question(manifest(files=1200, existing=1200)).startswith("1,200 files exist already: ")
+
+
+def test_existing_question_beside_others() -> None:
+    one = existing_question(manifest(files=3, existing=2, same=1))
+    assert one.startswith("2 files exist already (1 more is the same and left alone): ")
+    assert "re[p]lace, r[e]sume without them, [c]ancel" in one
+    many = existing_question(manifest(files=5000, existing=2, same=4000))
+    assert many.startswith("2 files exist already (4,000 more are the same and left alone): ")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +81,8 @@ def test_existing_question() -> None:
         ("rename", Existing.RENAME),
         ("p", Existing.REPLACE),
         ("replace", Existing.REPLACE),
+        ("e", Existing.RESUME),
+        ("resume", Existing.RESUME),
         ("c", "cancel"),
         ("", "cancel"),
         ("r", None),

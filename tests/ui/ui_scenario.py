@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from p2pcopy import events
-from p2pcopy.events import FileStatus, ManifestLine, PathKind
+from p2pcopy.events import FileStatus, ManifestLine, Mark, PathKind
 from p2pcopy.ui.question import save_question
 from p2pcopy.ui.reporter import Reporter, Role, make_reporter
 
@@ -19,12 +19,12 @@ RELAY = events.Path(
     PathKind.RELAYED, "203.0.113.7:50001", "198.51.100.9:40404", "relay", "srflx", 38.2, "turn:turn.example.org:3478"
 )
 TREE = events.Manifest(
-    4985, 12, 1, 285 * MIB, 0, 3, "/home/me/incoming",
+    4985, 12, 1, 285 * MIB, 0, 3, 40, "ask", "/home/me/incoming",
     (
         ManifestLine("photos", "directory", 0),
         ManifestLine("photos/2024/IMG_2231.jpg", "file", 8 * MIB),
-        ManifestLine("photos/2024/IMG_2232.jpg", "file", 7 * MIB, "exists"),
-        ManifestLine("photos/2025/été.jpg", "file", 3 * MIB),
+        ManifestLine("photos/2024/IMG_2232.jpg", "file", 7 * MIB, Mark.EXISTS),
+        ManifestLine("photos/2025/été.jpg", "file", 3 * MIB, Mark.SAME),
         ManifestLine("photos/latest", "link", 0),
         ManifestLine("evil\x1b[2J\u202egpj.exe[red]", "file", 1),
         ManifestLine("log", "file", None),
@@ -36,7 +36,7 @@ TREE = events.Manifest(
 def progress(done: int, **more: object) -> events.Progress:
     values = {
         "bytes_done": done * MIB, "bytes_total": 285 * MIB, "files_done": 12, "files_total": 40,
-        "file": "photos/2024/summer/by the sea/IMG_2231.jpg", "file_bytes_done": MIB, "file_bytes_total": 8 * MIB,
+        "file": "photos/2024/summer/by the sea/IMG_2231.jpg",
         "rate_bytes_per_s": 23.1 * MIB, "eta_s": 7.0,
     }  # fmt: skip
     return events.Progress(**(values | more))  # type: ignore[arg-type]

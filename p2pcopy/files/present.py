@@ -1,0 +1,132 @@
+"""What is at the destination before an entry comes: what is in its way, and what an earlier run has done for it already."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Callable
+
+from p2pcopy.events import FileStatus
+from p2pcopy.files import journalfile
+from p2pcopy.files.comparing import find_same
+from p2pcopy.files.dirs import OpenDirectories, split
+from p2pcopy.files.journal import JournalFault
+from p2pcopy.files.journalfile import Journaling
+from p2pcopy.files.parts import PartFile
+from p2pcopy.files.placing import Placing, clash, no_way
+from p2pcopy.files.plain import PartLocked, journal_name, part_name
+from p2pcopy.files.resume import take_up
+from p2pcopy.transfer.held import Digests
+from p2pcopy.transfer.items import Clash, Obstacle, Outcome, Useless
+from p2pcopy.transfer.wire import Entry, Kind
+
+
+class Present:
+    """owner: of what this process makes; stopped: ends what reads for long, with Interrupted.
+
+    reason: tells why an error concerns one entry only, and raises LocalFileError when it does not.
+    """
+
+    def __init__(
+        self,
+        directories: OpenDirectories,
+        placing: Placing,
+        *,
+        checksum: bool,
+        journaling: Journaling,
+        owner: int,
+        stopped: threading.Event,
+        reason: Callable[[Exception], str],
+    ) -> None:
+        self._directories = directories
+        self._placing = placing
+        self._checksum = checksum
+        self._journaling = journaling
+        self._owner = owner
+        self._stopped = stopped
+        self._reason = reason
+
+    def clash(self, entry: Entry) -> Clash | None:
+        """What is in the way of an entry. Changes nothing."""
+        parent, name = split(entry.path)
+        try:
+            return clash(entry, name, self._directories.get(parent), checksum=self._checksum)
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            return no_way()
+        except OSError as error:
+            return Clash(Obstacle.NAME, self._reason(error), hopeless=True)
+
+    def refuses(self, index: int, entry: Entry) -> Outcome | None:
+        """The outcome of an entry that is not stored because of what is there; None when it is, or its content decides."""
+        found = self.clash(entry)
+        if found is None:
+            return None
+        outcome = self._placing.refuses(index, found)
+        if outcome is None and not self._checksum:
+            outcome = self._there_already(index, entry)
+        if outcome is not None and outcome.status is FileStatus.SKIPPED and self.may_be_resumed(entry):
+            self._remove_orphan(entry)
+        return outcome
+
+    def may_be_resumed(self, entry: Entry) -> bool:
+        """Whether it is worth a journal."""
+        return entry.kind is Kind.FILE and entry.size is not None and entry.size >= self._journaling.from_size
+
+    def part_bytes(self, entry: Entry) -> int:
+        """What an old part file of an entry takes on the disk."""
+        if not self.may_be_resumed(entry):
+            return 0
+        parent, name = split(entry.path)
+        try:
+            found = self._directories.get(parent).lstat(part_name(name))
+        except OSError:
+            return 0
+        return getattr(found, "st_blocks", 0) * 512 if stat.S_ISREG(found.st_mode) else 0
+
+    def same_size(self, entry: Entry, block_size: int) -> tuple[str, Digests] | None:
+        """The name and all blocks of a file that may have the content of an entry, with checksum only.
+
+        It is at the entry's own name, or at one with a number where RENAME may have given it that.
+        """
+        if not self._checksum or not entry.size:
+            return None
+        try:
+            directory = self._directories.get(split(entry.path)[0])
+            candidates = self._placing.candidates(entry.path, directory)
+            return find_same(directory, candidates, entry, block_size, self._stopped)
+        except OSError as error:
+            self._reason(error)
+            return None
+
+    def unfinished(self, index: int, entry: Entry, block_size: int) -> tuple[PartFile, Digests] | Useless | None:
+        """The open part file that an earlier run has left of an entry, and the blocks in it that count."""
+        if not self.may_be_resumed(entry):
+            return None
+        try:
+            directory = self._directories.get(split(entry.path)[0])
+            return take_up(directory, entry, self._owner, block_size, self._journaling, self._stopped)
+        except JournalFault as fault:
+            return Useless(index, str(fault))
+        except (OSError, PartLocked) as error:
+            self._reason(error)
+            return None
+
+    def _there_already(self, index: int, entry: Entry) -> Outcome | None:
+        try:
+            return self._placing.there_already(index, entry, self._directories.get(split(entry.path)[0]))
+        except OSError as error:
+            return Outcome(index, FileStatus.FAILED, self._reason(error))
+
+    def _remove_orphan(self, entry: Entry) -> None:
+        """The journal of a run that was killed after it gave the file its name, and before it removed this."""
+        parent, name = split(entry.path)
+        try:
+            directory = self._directories.get(parent)
+            try:
+                directory.lstat(part_name(name))
+            except FileNotFoundError:
+                journalfile.remove(directory, journal_name(name), self._owner)
+        except OSError as error:
+            self._reason(error)

@@ -1,0 +1,169 @@
+"""What the receiver does to its disk, in one thread and in order: names are checked, blocks are verified and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from p2pcopy.config import Existing
+from p2pcopy.transfer.blocks import unpack_block
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Outcome, Useless
+from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
+from p2pcopy.transfer.ports import Gate, Log, Store
+from p2pcopy.transfer.wire import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Entries start to stop are accepted under this policy: sort out what is refused, make directories and links.
+
+    taken: those of them whose names are taken.
+    """
+
+    start: int
+    stop: int
+    policy: Existing
+    block_size: int
+    taken: Sequence[int]
+
+
+Job = Listed | ManifestComplete | StartOver | StoreBlock | Commit | Abandon | FinishStore | Begin
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The entries of the job may be stored.
+
+    same: indices of those that are there already; compared: of those whose content decides; clashes: of those whose names are
+    taken otherwise. free_bytes: at the first entries only; None where nobody knows. reusable_bytes: taken by old part files.
+    """
+
+    listed: Listed
+    same: Sequence[int]
+    compared: Sequence[int]
+    clashes: Sequence[int]
+    free_bytes: int | None
+    reusable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """held: what there is of the others already; useless: what there was in vain. size: bytes of them all, as far as known."""
+
+    job: Begin
+    refused: Sequence[Outcome]
+    made: Sequence[Outcome]
+    held: Sequence[Held]
+    useless: Sequence[Useless]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A block that was good. failed: the file cannot be kept nevertheless."""
+
+    job: StoreBlock
+    path: str
+    failed: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A block whose digest does not fit."""
+
+    job: StoreBlock
+
+
+Done = Checked | Begun | Stored | Damaged | Outcome | ManifestComplete | FinishStore | StartOver | Abandon
+
+
+class StoreWork:
+    """Does the jobs."""
+
+    def __init__(self, gate: Gate, log: Log, store: Store) -> None:
+        self._gate = gate
+        self._log = log
+        self._store = store
+
+    def __call__(self, job: Job) -> Sequence[Done]:
+        """Raises ProtocolError for names that the gate refuses, LocalFileError when the store as a whole fails."""
+        match job:
+            case StoreBlock():
+                return (self._store_block(job),)
+            case Commit():
+                return self._store.whole(job.entry, self._log[job.entry][0], job.size)
+            case Listed():
+                return (self._check(job),)
+            case StartOver():
+                self._store.start_over(job.entry, self._log[job.entry][0])
+                return (job,)
+            case Abandon():
+                self._store.abandon(job.entry, job.keep)
+                return (job,)
+            case Begin():
+                return (self._begin(job),)
+            case FinishStore():
+                return (*self._store.finish(), job)
+            case ManifestComplete():
+                return (job,)
+            case _:
+                assert_never(job)
+
+    def _check(self, listed: Listed) -> Checked:
+        same: list[int] = []
+        compared: list[int] = []
+        clashes: list[int] = []
+        for index, entry in enumerate(listed.entries, listed.first):
+            self._gate.admit(entry)
+            self._log.append(entry)
+            clash = self._store.admit(index, entry)
+            if clash is None:
+                continue
+            if clash.compare:
+                compared.append(index)
+            elif clash.same:
+                same.append(index)
+            else:
+                clashes.append(index)
+        # Asked once: later, what has come meanwhile would count twice.
+        free_bytes = self._store.free_bytes() if listed.first == 0 else None
+        return Checked(listed, same, compared, clashes, free_bytes, self._store.reusable_bytes())
+
+    def _store_block(self, job: StoreBlock) -> Done:
+        block = job.block
+        entry = self._log[block.entry][0]
+        parts = unpack_block(block)
+        if parts is None:
+            return Damaged(job)
+        failed = self._store.write(block.entry, entry, job.offset, *parts, digest=block.digest)
+        return Stored(job, entry.path, failed)
+
+    def _begin(self, job: Begin) -> Begun:
+        if job.start == 0:
+            self._store.begin(job.block_size)
+        self._store.resolve(job.policy)
+        refused: dict[int, Outcome] = {}
+        for index in job.taken:
+            outcome = self._store.refuses(index, self._log[index][0])
+            if outcome is not None:
+                refused[index] = outcome
+        made: list[Outcome] = []
+        held: list[Held] = []
+        useless: list[Useless] = []
+        size = 0
+        for index in range(job.start, job.stop):
+            if index in refused:
+                continue
+            entry = self._log[index][0]
+            if entry.kind is not Kind.FILE:
+                made += self._store.other(index, entry)
+                continue
+            size += entry.size or 0
+            match self._store.held(index, entry):
+                case Held() as there:
+                    held.append(there)
+                case Useless() as there:
+                    useless.append(there)
+        return Begun(job, tuple(refused.values()), made, held, useless, size)

@@ -1,0 +1,136 @@
+"""p2pcopy parts: what is listed, what is removed, and what is left alone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+from typer.testing import CliRunner, Result
+
+from p2pcopy import cli
+from p2pcopy.config import MIB
+from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.transfer.wire import Entry, Kind
+
+SIZE = 5 * MIB
+BLOCK = bytes(MIB - 1) + b"x"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Two blocks of d/big, and what a killed process leaves of a small file."""
+    with closing(DirectoryStore(str(tmp_path))) as store:
+        store.open()
+        store.begin(MIB)
+        entry = Entry(Kind.FILE, "d/big", SIZE, 0o644, 1_700_000_000 * 10**9)
+        assert store.admit(0, entry) is None
+        for number in (0, 3):
+            store.write(0, entry, number * MIB, BLOCK, digest=blake3(BLOCK).digest())
+    (tmp_path / ".small.p2pcopy-part").write_bytes(b"half")
+    return tmp_path
+
+
+def parts(*arguments: str | Path, exit_code: int = 0) -> Result:
+    result = CliRunner().invoke(cli.app, ["parts", *map(str, arguments)])
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def told(*arguments: str | Path, exit_code: int = 0) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in parts(*arguments, "--json", exit_code=exit_code).stdout.splitlines()]
+
+
+def names(place: Path) -> set[str]:
+    return {path.name for path in place.rglob(".*")}
+
+
+def test_what_is_there_is_listed(place: Path) -> None:
+    before = names(place)
+    *found, total = told(place)
+    big, small = sorted(found, key=lambda event: str(event["path"]), reverse=True)
+    assert (big["path"], big["bytes_there"], big["bytes_total"]) == ("d/.big.p2pcopy-part", 2 * MIB, SIZE)
+    assert (small["path"], small["bytes_there"], small["bytes_total"]) == (".small.p2pcopy-part", 0, None)
+    assert (big["in_use"], big["removed"]) == (False, False)
+    assert 0 <= big["age_s"] < 3600
+    assert total["event"] == "unfinished_total"
+    assert (total["files"], total["files_removed"], total["directory"]) == (2, 0, str(place))
+    assert total["bytes_on_disk"] == big["bytes_on_disk"] + small["bytes_on_disk"]
+    assert names(place) == before
+
+
+def test_people_read_how_to_go_on_and_how_to_remove(place: Path) -> None:
+    lines = parts(place).stdout.splitlines()
+    assert any(line.startswith("d/.big.p2pcopy-part  2.0 of 5.0 MiB there, changed ") for line in lines)
+    assert any("to be sent again, changed" in line for line in lines)
+    assert lines[-3].startswith("2 unfinished files, ")
+    assert lines[-2] == "To go on with them, run the same two commands again, with fresh codes."
+    assert lines[-1] == f"To remove them: p2pcopy parts {place} --remove"
+
+
+def test_they_are_removed_when_that_is_wanted(place: Path) -> None:
+    (place / "d" / "whole").write_bytes(b"stays")
+    output = parts(place, "--remove").stdout
+    assert output.count(", removed\n") == 2
+    assert "Removed 2 unfinished files" in output
+    assert names(place) == set()
+    assert (place / "d" / "whole").read_bytes() == b"stays"
+    assert parts(place).stdout == "No unfinished files.\n"
+
+
+def test_what_is_in_use_stays(place: Path) -> None:
+    with (place / "d" / ".big.p2pcopy-part").open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        assert ", in use\n" in parts(place).stdout
+        *_, total = told(place, "--remove")
+        assert (total["files"], total["files_removed"]) == (1, 1)
+    assert names(place) == {".big.p2pcopy-part", ".big.p2pcopy-journal"}
+
+
+def test_what_is_younger_stays(place: Path) -> None:
+    assert told(place, "--remove", "--older", "1h") == [
+        {
+            "event": "unfinished_total",
+            "v": 1,
+            "files": 0,
+            "files_removed": 0,
+            "bytes_on_disk": 0,
+            "bytes_removed": 0,
+            "directory": str(place),
+        }
+    ]
+    assert len(names(place)) == 3
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    [failed] = told(tmp_path / "missing", exit_code=3)
+    assert (failed["event"], failed["error"]) == ("error", "local")
+    assert "No such file" in failed["message"]
+
+
+def test_what_cannot_be_removed_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_root: str, _found: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("p2pcopy.files.leftovers.remove", refuse)
+    result = parts(place, "--remove", exit_code=3)
+    assert result.stderr.count("it could not be removed: Permission denied") == 2
+    assert "2 unfinished files" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes do not count for root")
+def test_what_cannot_be_read_is_told(place: Path) -> None:
+    with ExitStack() as undo:
+        (place / "shut").mkdir(0)
+        undo.callback((place / "shut").chmod, 0o700)
+        assert "shut: it could not be searched" in parts(place, exit_code=3).stderr
+
+
+def test_names_from_elsewhere_are_escaped(place: Path) -> None:
+    (place / ".a\x1b[2J.p2pcopy-part").touch()
+    assert ".a\\x1b[2J.p2pcopy-part" in parts(place).stdout

@@ -1,0 +1,27 @@
+"""A small part of `make faults`: each kind once, at a moment that a seed gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from faults.kinds import KINDS, Kind
+from faults.place import bench
+from faults.trial import Bench
+
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("faults")) as place:
+        yield place
+
+
+@pytest.mark.lab
+@pytest.mark.xdist_group("faults")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_nothing_is_lost_and_the_exit_codes_tell_the_truth(here: Bench, kind: Kind) -> None:
+    verdict = here.run(kind, SEED)
+    assert not verdict.wrong, "\n".join(verdict.wrong)

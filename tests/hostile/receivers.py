@@ -1,0 +1,412 @@
+"""Attacks of a receiver on the program that sends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from hostile import nonsense
+from hostile.case import IMPATIENT, INTEGRITY, LOCAL, LOST, OK, PROTOCOL, Case, Play, Sending
+from hostile.forging import BLOCK, Json, entry, message, whole
+from hostile.nonsense import ABORTS, EVIL
+from hostile.rogue import WINDOW, B, Rogue, Step
+
+MIB = 1024 * 1024
+REALLY = True
+
+
+def cases() -> Iterator[Case]:
+    yield from _hellos()
+    yield from _nonsense()
+    yield from _out_of_turn()
+    yield from _consent()
+    yield from _credit()
+    yield from _again()
+    yield from _results()
+    yield from _totals()
+    yield from _silence()
+    yield from _floods()
+    yield from _aborts()
+
+
+def _then(step: Step, *do: Callable[[Rogue], object]) -> Play:
+    async def play(rogue: Rogue) -> None:
+        await rogue.receive_up_to(step)
+        for each in do:
+            each(rogue)
+
+    return play
+
+
+def _at(step: Step) -> Sending:
+    """The victim with which a conversation stays at this step."""
+    return Sending(large=step is Step.SENDING)
+
+
+def _saying(kind: str, **fields: Json) -> Callable[[Rogue], object]:
+    return lambda rogue: rogue.say(kind, **fields)
+
+
+def _hellos() -> Iterator[Case]:
+    honest = {"version": 1, "role": "receiver", "software": "x", "block_size": BLOCK, "credit": WINDOW}
+    lies: dict[str, dict[str, Json]] = {
+        "version 0": {"version": 0},
+        "version 2": {"version": 2},
+        "a version of many digits": {"version": int("9" * 4000)},
+        "version 2, and a name that is none": {"version": 2, "software": EVIL * 100},
+        "version 2, and a name of 200 kB": {"version": 2, "software": "x" * 200_000},
+        "a sender": {"role": "sender"},
+        "no credit": {"credit": 0},
+        "little credit": {"credit": 4 * MIB - 1},
+        "negative credit": {"credit": -1},
+        "credit out of range": {"credit": 2**53},
+        "credit that is text": {"credit": "33554432"},
+        "many features": {"features": ["zstd"] * 65},
+        "long features": {"features": ["x" * 401]},
+    }
+
+    def greeting(fields: dict[str, Json]) -> Play:
+        async def play(rogue: Rogue) -> None:
+            rogue.say("hello", **(honest | fields))
+
+        return play
+
+    for name, fields in lies.items():
+        really = name in ("version 2, and a name that is none", "no credit")
+        yield Case(f"hello: {name}", greeting(fields), victim=Sending(), really=really)
+    yield Case("hello: twice", _then(Step.OPEN, _saying("hello", **honest)), victim=Sending())
+
+
+def _nonsense() -> Iterator[Case]:
+    for step, (name, control) in itertools.product(Step, nonsense.CONTROL.items()):
+        yield Case(
+            f"nonsense at {step.name.lower()}: {name}",
+            _then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
+            victim=_at(step),
+            really=(step, name) in ((Step.OPEN, "deep objects in a field"), (Step.SENDING, "bytes that are not UTF-8")),
+        )
+        
+    for step in Step:
+        for name, data in {"a piece": whole(1, 0, B)[0], "nothing": b"", "noise": bytes(100_000)}.items():
+            yield Case(
+                f"data to a sender at {step.name.lower()}: {name}",
+                _then(step, lambda rogue, data=data: rogue.throw(data)),  # type: ignore[misc]
+                victim=_at(step),
+                really=(step, name) in ((Step.HELLO, "a piece"), (Step.SENDING, "noise")),
+            )
+
+
+# What docs/protocol.md lets a sender take, if it makes sense; anything else has to end the conversation.
+_IN_WORK = {"again", "credit", "go", "have", "results", "ping", "abort"}
+_TAKEN = {
+    Step.HELLO: {"hello", "abort"},
+    Step.LISTED: _IN_WORK,
+    Step.ACCEPTED: _IN_WORK,
+    Step.SENDING: _IN_WORK,
+    Step.ENDED: _IN_WORK | {"done"},
+    Step.PARTING: {"ping", "abort", "bye"},
+}
+_MESSAGES = {
+    "hello": message("hello", version=1, role="receiver", software="", block_size=BLOCK, credit=WINDOW),
+    "manifest": message("manifest", first=0, entries=[entry(path="tree/c")]),
+    "manifest_end": message("manifest_end", entries=0),
+    "have": message("have", entry=1, first=0, digests="A" * 43 + "="),
+    "go": message("go", upto=0),
+    "credit": message("credit", limit=2**40),
+    "again": message("again", entry=1, block=0),
+    "results": message("results"),
+    "end": message("end", files=0, bytes=0, faults=0, digest="0" * 64),
+    "done": message("done", files=0, bytes=0, faults=0, digest="0" * 64, failed=0, damaged=0, skipped=0),
+    "bye": message("bye"),
+    "ping": message("ping", number=1),
+    "pong": message("pong", number=10**6),
+}
+
+
+def _out_of_turn() -> Iterator[Case]:
+    for step, taken in _TAKEN.items():
+        for name, control in _MESSAGES.items():
+            if name not in taken:
+                yield Case(
+                    f"out of turn at {step.name.lower()}: {name}",
+                    _then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
+                    victim=_at(step),
+                )
+
+
+def _consent() -> Iterator[Case]:
+    bad: dict[str, list[dict[str, Json]]] = {
+        "of more than there is": [{"upto": 6}],
+        "of 2**32 entries": [{"upto": 2**32 - 1}],
+        "of 2**32 + 1 entries": [{"upto": 2**32}],
+        "of less than before": [{"upto": 4}, {"upto": 3}],
+        "of -1": [{"upto": -1}],
+        "of text": [{"upto": "5"}],
+        "of nothing": [{}],
+        "with an empty range": [{"upto": 5, "skip": [[1, 1]]}],
+        "with a range that goes back": [{"upto": 5, "skip": [[2, 1]]}],
+        "with ranges out of order": [{"upto": 5, "skip": [[3, 4], [1, 2]]}],
+        "with ranges that overlap": [{"upto": 5, "skip": [[1, 3], [2, 4]]}],
+        "with a range behind": [{"upto": 3, "skip": [[1, 5]]}],
+        "with a range before": [{"upto": 3}, {"upto": 5, "skip": [[1, 2]]}],
+        "with a range of 2**32": [{"upto": 5, "skip": [[0, 2**32 - 1]]}],
+        "with a range of three": [{"upto": 5, "skip": [[0, 1, 2]]}],
+        "with ranges that are none": [{"upto": 5, "skip": [1, 2]}],
+        "with null for ranges": [{"upto": 5, "skip": None}],
+    }
+    for name, goes in bad.items():
+        says = [_saying("go", **go) for go in goes]
+        yield Case(f"go: {name}", _then(Step.LISTED, *says), victim=Sending(), really=name == "of 2**32 entries")
+
+    async def nothing_at_all(rogue: Rogue) -> None:
+        """Legal: everything is skipped."""
+        await rogue.receive_up_to(Step.LISTED)
+        rogue.go(skip=[[0, 5]])
+        await rogue.hear("end")
+        rogue.totals(skipped=3)
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("go: of nothing, and all is skipped", nothing_at_all, (OK,), Sending())
+
+    async def one_by_one(rogue: Rogue) -> None:
+        """Legal, however often it is said."""
+        await rogue.receive_up_to(Step.LISTED)
+        await rogue.pour((message("go", upto=number // 2000) for number in range(10_000)), control=True)
+        rogue.go()
+        await rogue.hear("end")
+        await rogue.until(lambda: len(rogue.ends) == 3)
+        rogue.done()
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("go: ten thousand times", one_by_one, (OK,), Sending(), really=REALLY)
+
+
+def _credit() -> Iterator[Case]:
+    bad: dict[str, list[dict[str, Json]]] = {
+        "negative": [{"limit": -1}],
+        "out of range": [{"limit": 2**53}],
+        "of many digits": [{"limit": int("9" * 4000)}],
+        "that is infinite": [{"limit": float("inf")}],
+        "with a fraction": [{"limit": WINDOW + 0.5}],
+        "that is text": [{"limit": "1"}],
+        "that is missing": [{}],
+        "that is taken back": [{"limit": WINDOW - 1}],
+        "that is taken back later": [{"limit": 2**50}, {"limit": 2**50 - 1}],
+        "that stored less than nothing": [{"limit": WINDOW, "stored": -1}],
+        "that stored less than before": [{"limit": WINDOW, "stored": 1}, {"limit": WINDOW, "stored": 0}],
+    }
+    for name, grants in bad.items():
+        for step in (Step.OPEN, Step.ENDED):
+            says = [_saying("credit", **grant) for grant in grants]
+            yield Case(
+                f"credit {name} at {step.name.lower()}",
+                _then(step, *says),
+                victim=Sending(),
+                really=step is Step.ENDED and name in ("that is taken back", "of many digits"),
+            )
+
+    async def without_end(rogue: Rogue) -> None:
+        """Legal: more than there will ever be to send. What waits for the network is bounded all the same."""
+        await rogue.receive_up_to(Step.LISTED)
+        rogue.say("credit", limit=2**53 - 1)
+        rogue.go()
+        await rogue.hear("end")
+        await rogue.until(lambda: len(rogue.ends) == 3)
+        rogue.done()
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("credit: without end", without_end, (OK,), Sending(large=True), really=REALLY)
+
+    async def grants(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.LISTED)
+        await rogue.pour((message("credit", limit=WINDOW + number) for number in range(50_000)), control=True)
+        rogue.say("credit", limit=0)
+
+    yield Case("credit: fifty thousand times", grants, victim=Sending(), really=REALLY, seconds=20)
+
+
+def _again() -> Iterator[Case]:
+    def asking(*asked: tuple[str, Json]) -> Play:
+        async def play(rogue: Rogue) -> None:
+            await rogue.receive_up_to(Step.ENDED)
+            for name, block in asked:
+                rogue.say("again", entry=rogue.index(name), block=block)
+
+        return play
+
+    bad = {
+        "of a directory": ("tree", 0),
+        "behind the end": ("tree/a", 2**20),
+        "of the last block of all": ("tree/a", 2**32 - 1),
+        "negative": ("tree/a", -1),
+        "out of range": ("tree/a", 2**32),
+    }
+    for name, asked in bad.items():
+        yield Case(f"again: {name}", asking(asked), victim=Sending(), really=name == "of the last block of all")
+    yield Case("again: of an entry that there is not", _then(Step.ENDED, _saying("again", entry=5, block=0)), victim=Sending())
+    yield Case("again: before consent", _then(Step.LISTED, _saying("again", entry=1, block=0)), victim=Sending())
+    yield Case("again: thousands at once", asking(*[("tree/a", 0)] * 5000), victim=Sending(), really=REALLY)
+
+    async def of_the_skipped(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.LISTED)
+        rogue.go(skip=[[0, 5]])
+        rogue.say("again", entry=rogue.index("tree/a"), block=0)
+
+    yield Case("again: of a file that was skipped", of_the_skipped, victim=Sending())
+
+    async def of_the_done(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.ENDED)
+        rogue.say("results", done=[[0, 5]])
+        rogue.say("again", entry=rogue.index("tree/a"), block=0)
+
+    yield Case("again: of a file that is final", of_the_done, victim=Sending())
+
+    async def early(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.LISTED)
+        rogue.go(upto=len(rogue.entries))
+        rogue.say("again", entry=rogue.index("tree/large"), block=0)
+        rogue.say("again", entry=rogue.index("tree/large"), block=2**31)
+
+    yield Case("again: of what was not sent yet", early, victim=Sending(large=True))
+
+
+def _results() -> Iterator[Case]:
+    bad: dict[str, list[dict[str, Json]]] = {
+        "done twice": [{"done": [[0, 1]]}, {"done": [[0, 1]]}],
+        "done and failed": [{"done": [[0, 1]]}, {"failed": [[0, "x"]]}],
+        "failed twice": [{"failed": [[1, "x"]]}, {"failed": [[1, "x"]]}],
+        "failed and done": [{"failed": [[1, "x"]]}, {"done": [[1, 2]]}],
+        "done, of what there is not": [{"done": [[0, 6]]}],
+        "done, of 2**32": [{"done": [[0, 2**32 - 1]]}],
+        "done, of nothing": [{"done": [[1, 1]]}],
+        "done, backwards": [{"done": [[2, 1]]}],
+        "failed, of what there is not": [{"failed": [[5, "x"]]}],
+        "failed, of 2**32": [{"failed": [[2**32 - 1, "x"]]}],
+        "a reason of 401 characters": [{"failed": [[1, "x" * 401]]}],
+        "a reason that is a number": [{"failed": [[1, 1]]}],
+        "no reason": [{"failed": [[1]]}],
+        "half a character as a reason": [{"failed": [[1, "\ud800"]]}],
+    }
+    for name, results in bad.items():
+        says = [_saying("results", **each) for each in results]
+        yield Case(f"results: {name}", _then(Step.ENDED, *says), victim=Sending(), really=name == "failed twice")
+    before = {"done": [[0, 1]]}, {"failed": [[1, "x"]]}
+    for each in before:
+        yield Case(f"results: {next(iter(each))} before consent", _then(Step.LISTED, _saying("results", **each)), victim=Sending())
+
+    async def before_they_came(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.SENDING)
+        large = rogue.index("tree/large")
+        rogue.say("results", done=[[large, large + 1]])
+
+    yield Case("results: done before it was sent", before_they_came, victim=Sending(large=True), really=REALLY)
+
+    async def all_fail(rogue: Rogue) -> None:
+        """Legal: the receiver's disk is bad. Its reasons are shown, and are not what they seem."""
+        await rogue.receive_up_to(Step.ENDED)
+        rogue.say("results", failed=[[index, EVIL] for index in range(5)])
+        rogue.totals(failed=5, damaged=0)
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("results: all failed, for nasty reasons", all_fail, (LOCAL,), Sending(), really=REALLY)
+    yield Case("results: all failed, for nasty reasons, as JSON", all_fail, (LOCAL,), Sending(), options=("--json",))
+
+    async def all_damaged(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.ENDED)
+        rogue.say("results", failed=[[index, "x"] for index in range(5)])
+        rogue.totals(failed=5, damaged=2**53 - 1)
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("results: more damaged than there are", all_damaged, (INTEGRITY,), Sending())
+
+
+def _totals() -> Iterator[Case]:
+    lies: dict[str, tuple[dict[str, Json], int]] = {
+        "a file too few": ({"files": 2}, INTEGRITY),
+        "a byte too few": ({"bytes": 1}, INTEGRITY),
+        "a fault": ({"faults": 1}, INTEGRITY),
+        "another digest": ({"digest": "f" * 64}, INTEGRITY),
+        "a failure that was not told": ({"failed": 1}, INTEGRITY),
+        "a file skipped": ({"skipped": 1}, INTEGRITY),
+        "2**53 files": ({"files": 2**53}, PROTOCOL),
+        "no digest": ({"digest": ""}, PROTOCOL),
+        "a digest in capitals": ({"digest": "F" * 64}, PROTOCOL),
+    }
+    for name, (lie, code) in lies.items():
+        yield Case(
+            f"totals: {name}",
+            _then(Step.ENDED, lambda rogue, lie=lie: rogue.done(**lie)),  # type: ignore[misc]
+            (code,),
+            Sending(),
+            really=name == "another digest",
+        )
+    yield Case("totals: without results", _then(Step.ENDED, Rogue.totals), (INTEGRITY,), Sending())
+    yield Case("totals: in the middle", _then(Step.SENDING, Rogue.totals), (PROTOCOL,), Sending(large=True))
+    yield Case("totals: twice", _then(Step.ENDED, Rogue.done, Rogue.totals), (PROTOCOL,), Sending())
+
+
+def _silence() -> Iterator[Case]:
+    for step in Step:
+        yield Case(
+            f"silence after {step.name.lower()}",
+            _then(step, Rogue.mute),
+            (OK if step is Step.PARTING else LOST,),
+            _at(step),
+            limits=IMPATIENT,
+        )
+    for step in (Step.OPEN, Step.ENDED):
+        yield Case(
+            f"a quarter of a minute of silence after {step.name.lower()}",
+            _then(step, Rogue.mute),
+            (LOST,),
+            Sending(),
+            seconds=30,
+            really=REALLY,
+            apart=True,
+        )
+
+
+def _floods() -> Iterator[Case]:
+    async def pings(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.ENDED)
+        await rogue.pour((message("ping", number=number) for number in range(30_000)), control=True)
+        assert rogue.pongs < 300, rogue.pongs
+        rogue.done()
+        await rogue.hear("bye")
+        rogue.say("bye")
+
+    yield Case("flood: pings", pings, (OK,), Sending(), really=REALLY, seconds=20)
+
+    async def empty_results(rogue: Rogue) -> None:
+        await rogue.receive_up_to(Step.ENDED)
+        await rogue.pour((message("results") for _ in range(10_000)), control=True)
+        rogue.say("results", done=[[0, 6]])
+
+    yield Case("flood: results of nothing", empty_results, victim=Sending(), seconds=20)
+
+    async def large(rogue: Rogue) -> None:
+        """Messages of 256 KiB of which nothing is kept."""
+        await rogue.receive_up_to(Step.LISTED)
+        await rogue.pour((message("ping", number=1, x="x" * 250_000) for _ in range(200)), control=True)
+        rogue.say("bye")
+
+    yield Case("flood: large pings", large, victim=Sending(), really=REALLY, seconds=20)
+
+
+def _aborts() -> Iterator[Case]:
+    for name, code in ABORTS.items():
+        for step in (Step.HELLO, Step.LISTED, Step.SENDING):
+            yield Case(
+                f"abort {name!r} at {step.name.lower()}",
+                _then(step, _saying("abort", error=name, message=EVIL)),
+                (code,),
+                _at(step),
+                really=step is Step.SENDING and name == "local",
+                options=("--json",) if step is Step.LISTED else (),
+            )
+    yield Case("abort when all is done", _then(Step.PARTING, _saying("abort", error="local", message=EVIL)), (OK,), Sending())

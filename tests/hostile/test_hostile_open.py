@@ -1,0 +1,111 @@
+"""What a peer still achieves. Each test is to pass one day, and then fails until its mark is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hostile import joined
+from hostile.case import INTEGRITY, PROTOCOL, Case, Sending
+from hostile.forging import message
+from hostile.rogue import Rogue, Step
+from hostile.verdict import Scene
+
+from p2pcopy.config import MIB, TransferLimits
+from p2pcopy.errors import ExitCode
+from p2pcopy.files.stream import StreamStore
+from p2pcopy.transfer.conversation import Ended
+from p2pcopy.transfer.packing import Packer
+from p2pcopy.transfer.sender import Sender
+from p2pcopy.transfer.wire import Entry, Kind
+
+LIMITS = TransferLimits()
+HOUR_S = 3600
+
+
+async def _ask_without_end(rogue: Rogue) -> None:
+    """For one block, again and again; in the end all is well."""
+    await rogue.receive_up_to(Step.ENDED)
+    rogue.say("credit", limit=2**40)
+    for _ in range(100):
+        pieces = len(rogue.pieces)
+        rogue.say("again", entry=rogue.index("tree/a"), block=0)
+        await rogue.until(lambda pieces=pieces: len(rogue.pieces) > pieces)  # type: ignore[misc]
+    rogue.done()
+    await rogue.hear("bye")
+    rogue.say("bye")
+
+
+async def _store_more_than_there_is(rogue: Rogue) -> None:
+    await rogue.receive_up_to(Step.ENDED)
+    rogue.say("credit", limit=2**40, stored=2**53 - 1)
+    rogue.done()
+    await rogue.hear("bye")
+    rogue.say("bye")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            Case("again: without end", _ask_without_end, (INTEGRITY, PROTOCOL), Sending()),
+            marks=pytest.mark.xfail(reason="a block is sent again however often it is asked for"),
+        ),
+        pytest.param(
+            Case("credit: for more than was sent", _store_more_than_there_is, (PROTOCOL,), Sending()),
+            marks=pytest.mark.xfail(reason="a sender believes how much is stored, and tells that it has sent 8 PiB"),
+        ),
+    ],
+    ids=str,
+)
+def test_it_holds(case: Case, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    scene = Scene(case, tmp_path)
+    outcome = asyncio.run(joined.play(case, tmp_path))
+    record_property("hostile", (str(case), outcome.seconds, outcome.peak))
+    scene.check(outcome)
+
+
+@pytest.mark.xfail(reason="there is no limit to how long data waits for credit while the receiver answers pings")
+def test_a_receiver_that_never_gives_credit_again_is_left_within_an_hour() -> None:
+    """Whatever the rule is: within an hour in which nothing was stored and nothing may be sent."""
+    sender = Sender(LIMITS, "test", 0.0)
+    hello = message(
+        "hello", version=1, role="receiver", software="", block_size=MIB, credit=4 * MIB, features=["zstd"]
+    )
+    sender.control_received(hello, 0.0)
+    sender.entries([Entry(Kind.FILE, "large", 100 * MIB)])
+    sender.manifest_complete(0)
+    sender.control_received(message("go", upto=1), 0.0)
+    packer = Packer(LIMITS.max_data_message)
+    for number in range(8):
+        packer.block(0, number, MIB, bytes(MIB), bytes(32), compressed=False)
+    sender.data(packer.take())
+    ended: list[Ended] = []
+    for second in range(HOUR_S):
+        if second % 3 == 0:
+            sender.control_received(message("ping", number=second), float(second))
+        sender.tick(float(second))
+        ended += [action for action in sender.actions() if isinstance(action, Ended)]
+    assert [each.error.exit_code for each in ended] in ([ExitCode.LOST], [ExitCode.PEER])
+
+
+@pytest.mark.xfail(reason="64 MiB are less than what is under way while a block that came damaged twice is asked for")
+def test_a_stream_has_room_for_what_comes_while_a_damaged_block_is_asked_for() -> None:
+    """A sender with nothing but bad memory: for each time that it is asked, a window is under way and a batch is being read."""
+    batch = 4 * MIB
+    under_way = (LIMITS.max_bad_blocks - 1) * (LIMITS.max_window + batch)
+    entry = Entry(Kind.FILE, "stream", 200 * MIB)
+    block = bytes(MIB)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    store = StreamStore(nowhere)
+    try:
+        store.admit(0, entry)
+        for offset in range(MIB, under_way + MIB, MIB):
+            store.write(0, entry, offset, block)
+        store.write(0, entry, 0, block)
+    finally:
+        store.close()
+        os.close(nowhere)
