@@ -24,7 +24,7 @@ class PeerChannel:
     """p2pcopy.channel.Channel over two negotiated data channels: 0 "control", ordered, and 1 "data", unordered.
 
     A third, 2 "link", ordered, is for the connection itself: on_link takes what arrives there, and says whether the peer may
-    go on. is_stalled: there is no path at present.
+    go on. is_stalled: there is no path at present. on_over: told when the channels have closed.
     """
 
     def __init__(
@@ -40,11 +40,13 @@ class PeerChannel:
         self._control = _channel(sctp, "control", CONTROL, ordered=True)
         self._data = _channel(sctp, "data", DATA, ordered=False)
         self.failure: ConnectionLost | None = None
+        self.on_over: Callable[[], None] = lambda: None
         self._sink: Sink | None = None
         self._early: deque[tuple[int, bytes]] = deque()
         self._early_bytes = 0
         self._is_over = False
         self._is_ours = False
+        self._is_parting = False
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sctp.on_message = self._received
@@ -125,6 +127,12 @@ class PeerChannel:
         """Our side is about to end it: nothing is delivered any more, and the sink is not told that the channel closes."""
         self._is_ours = True
 
+    async def part(self) -> None:
+        """After finish() and acknowledged(): end the association in agreement with the peer, which takes a round trip if it is
+        there. A peer that still sends data is cut off: nobody would take it."""
+        self._is_parting = True
+        await self._sctp.shut_down()
+
     async def _wait(self, below: int) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = below
@@ -148,7 +156,7 @@ class PeerChannel:
 
     def _received(self, stream: int, message: bytes) -> bool:
         if self._is_over or self._is_ours:
-            return True
+            return stream != DATA or not self._is_parting
         if stream == LINK:
             return self._on_link(message)
         if self._sink is not None:
@@ -173,6 +181,7 @@ class PeerChannel:
         if self._is_over:
             return
         self._is_over = True
+        self.on_over()
         if not self._opened.done():
             self._opened.set_exception(self._lost())
             self._opened.exception()  # taken here, so that it is no complaint when nobody waits
