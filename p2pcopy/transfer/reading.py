@@ -47,11 +47,14 @@ class BatchReader:
         self._packer = Packer(message_size)
         self._path = ""
 
-    def next(self, again: Sequence[tuple[int, int]], size: int) -> Batch:
+    def next(self, again: Sequence[tuple[int, int]], size: int, message_size: int | None = None) -> Batch:
         """Blocks that are asked for again, then about size bytes of new ones; less when there is no more or the source is slow.
 
-        What does not fill a message waits for the next call, unless that could have to wait for the source.
+        What does not fill a message waits for the next call, unless that could have to wait for the source. message_size: from
+        now on; the path has come to like another one.
         """
+        if message_size is not None:
+            self._packer.resize(message_size)
         faults: list[Fault] = []
         ends: list[End] = []
         read = 0
