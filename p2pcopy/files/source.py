@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from p2pcopy.config import MIB, Compress
 from p2pcopy.errors import ProtocolError
+from p2pcopy.files import memory
 from p2pcopy.files.compression import Compression
 from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
@@ -62,6 +63,7 @@ class BlockReader:
     """
 
     def __init__(self, log: EntryLog, *, block_size: int, compress: Compress, stdin: BinaryIO | None = None) -> None:
+        memory.keep_freed()
         self._log = log
         self._block_size = block_size
         self._compression = Compression(compress)
