@@ -24,6 +24,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test is not looked through again after each of them, which takes longer than most do."""
+    gc.collect()
+    gc.freeze()
+
+
 class _Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

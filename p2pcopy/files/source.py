@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from p2pcopy.config import MIB, Compress, VerifyResume
 from p2pcopy.errors import InternalError, ProtocolError
+from p2pcopy.files import memory
 from p2pcopy.files.compression import Compression
 from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
@@ -84,6 +85,7 @@ class BlockReader:
         stdin: BinaryIO | None = None,
         verify_resume: VerifyResume = VerifyResume.SAMPLE,
     ) -> None:
+        memory.keep_freed()
         self._log = log
         self._block_size = block_size
         self._compression = Compression(compress)

@@ -7,14 +7,15 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final
 
 from p2pcopy.errors import LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files.names import BadName, check_entry, check_path, display, is_reserved
 from p2pcopy.transfer.items import Found, Left
 from p2pcopy.transfer.wire import Entry, Kind
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 STDIN: Final = "-"
 DEFAULT_STDIN_NAME: Final = "stdin"
@@ -252,6 +253,8 @@ def _clash(path: str, source: Source, earlier_path: str, earlier: Source) -> P2P
 def _patterns(excludes: Sequence[str]) -> GitIgnoreSpec | None:
     if not excludes:
         return None
+    from pathspec import GitIgnoreSpec  # takes a while
+
     try:
         # The other backends do not take every name that is not UTF-8.
         return GitIgnoreSpec.from_lines(excludes, backend="simple")

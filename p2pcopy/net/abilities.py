@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import sys
 from functools import cache
 from typing import Final
 
 from p2pcopy import events
 from p2pcopy.config import NetSettings
 from p2pcopy.net.findings import Abilities, Ability
-from p2pcopy.net.offload import Offload, available
+from p2pcopy.net.offload import Offload, available, probe_mtu
 from p2pcopy.net.probe import fast_faults
 
 __all__ = ["Abilities", "describe", "probe"]
@@ -20,8 +19,6 @@ _WITHOUT_GSO: Final = "each packet that is sent costs a system call"
 _WITHOUT_GRO: Final = "each packet that arrives costs a system call"
 _WITHOUT_BATCH: Final = "each packet that arrives costs a turn of the event loop"
 _WITHOUT_PATH_MTU: Final = "packets stay small, so there are more of them"
-_IP_MTU_DISCOVER: Final = 10  # <linux/in.h>
-_IP_PMTUDISC_PROBE: Final = 3
 
 
 def probe(settings: NetSettings) -> Abilities:
@@ -74,11 +71,9 @@ def _why(part: str, offload: Offload) -> str:
 
 
 def _path_mtu() -> Ability:
-    if sys.platform != "linux":
-        return Ability(False, "only on Linux", _WITHOUT_PATH_MTU)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probed:
-            probed.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+            probe_mtu(probed, True)
     except OSError as error:
         return Ability(False, error.strerror or str(error), _WITHOUT_PATH_MTU)
     return Ability(True)

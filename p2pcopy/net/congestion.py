@@ -29,6 +29,8 @@ MIN_WINDOW: Final = 4.0
 CUBIC_C: Final = 0.4  # RFC 9438 section 5
 BETA: Final = 0.7  # section 4.6
 MAX_TARGET: Final = 1.5  # section 4.2
+# Until the first reduction, no less in a round, as Linux: nobody knows how much there is, and others are quick to take it.
+UNKNOWN_TARGET: Final = 1.05
 RENO_ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)  # section 4.3
 # Section 4.7, fast convergence, has 0.7: who loses before the window is back where it was is in the way of another flow.
 YIELD_BETA: Final = 0.5
@@ -115,7 +117,7 @@ class Controller:
         self._high_samples = 0  # in a row
         self._stayed_s = 0.0  # the queue that was there to stay
         self._crowded_s = math.inf
-        self._plateau = 0.0  # W_max
+        self._plateau = 0.0  # W_max; 0 until the first reduction
         self._origin = 0.0  # the window at the beginning of the epoch
         self._reno = 0.0  # W_est
         self._age = 0.0  # of the epoch: seconds in which the window was used
@@ -324,7 +326,8 @@ class Controller:
             plateau = max(self._plateau, self._origin)
             k = ((plateau - self._origin) / CUBIC_C) ** (1 / 3)
             target = plateau + CUBIC_C * (self._age + self._srtt - k) ** 3
-            target = min(max(target, self.window), MAX_TARGET * self.window)
+            least = 1.0 if self._plateau else UNKNOWN_TARGET
+            target = min(max(target, least * self.window), MAX_TARGET * self.window)
             self._reno += (RENO_ALPHA if self._reno < plateau else 1.0) * newly / self.window
             self.window = max(self.window + (target - self.window) * newly / self.window, self._reno)
 
@@ -350,7 +353,7 @@ class Controller:
     def _end_start_round(self, ended: Round) -> bool:
         """False: there were too few samples to end it."""
         if self._phase is Phase.CROWDED and ended.min_rtt > OUR_SHARE * self._crowded_s:
-            self._plateau = self.window
+            self._plateau = min(self._plateau, self.window)
             self._enter(Phase.AVOIDING)
         if self._phase not in {Phase.HELD, Phase.DRAINED}:
             return True
@@ -362,9 +365,8 @@ class Controller:
             self._enter(Phase.CAREFUL)
         elif self._rounds >= LOOK_ROUNDS and self._phase is Phase.HELD:
             self._stayed_s = queue_s
-            self._plateau = self.window = max(
-                MIN_WINDOW, self.window * (self._floor.value + self._start_queue_s) / ended.min_rtt
-            )
+            self.window = max(MIN_WINDOW, self.window * (self._floor.value + self._start_queue_s) / ended.min_rtt)
+            self._plateau = min(self._plateau, self.window)
             self._enter(Phase.DRAINED)
         elif self._rounds >= LOOK_ROUNDS:
             self._crowded_s = ended.min_rtt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from math import inf
 from random import Random
 from typing import Final, Protocol
 
@@ -42,6 +43,9 @@ class DataSink(Protocol):
     def path_changed(self) -> None:
         """Another pair is selected than before."""
 
+    def path_answers(self) -> None:
+        """Once after ask_now(): a check of the selected pair was answered."""
+
 
 class IceConnection:
     """Takes what the endpoints receive (endpoint.Receiver, gathering.Locals). on_news: called with all that is not the first path.
@@ -73,6 +77,9 @@ class IceConnection:
         self._sweeps: dict[Endpoint, asyncio.Task[None]] = {}
         self._sink: DataSink | None = None
         self._sink_pair: Pair | None = None
+        self._recheck_s = times.recheck_s
+        self._asked_at = inf  # by ask_now(), and not answered since
+        self._asking: asyncio.TimerHandle | None = None
         self._has_data = False
         self._single = bytearray(_MAX_DATAGRAM)
 
@@ -94,7 +101,12 @@ class IceConnection:
 
     def stun_received(self, message: stun.Message, address: Address, endpoint: Endpoint) -> None:
         self._agent.stun_received(message, address, endpoint, self._loop.time())
+        is_answer = self.answered_since(self._asked_at)
+        if is_answer:
+            self._end_asking()
         self._pump()
+        if is_answer and self._sink is not None:
+            self._sink.path_answers()
 
     def data_received(self, data: bytes, address: Address, endpoint: Endpoint) -> None:
         self._single[: len(data)] = data
@@ -210,9 +222,23 @@ class IceConnection:
         self._sink, self._sink_pair = sink, self.pair
 
     def ask_now(self) -> None:
-        """Nothing arrives any more: have the agent check the selected pair now, unless it has just done so."""
+        """Nothing arrives any more: have the agent check the selected pair now, unless it has just done so, and again and again
+        until it answers or the agent itself has noticed."""
+        if self._asking is None:
+            self._asked_at = self._loop.time()
+            self._ask()
+
+    def _ask(self) -> None:
         self._agent.ask_now(self._loop.time())
         self._pump()
+        again = not (self._is_closed or self._agent.stalled)
+        self._asking = self._loop.call_later(self._recheck_s, self._ask) if again else None
+
+    def _end_asking(self) -> None:
+        self._asked_at = inf
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     def answered_since(self, time: float) -> bool:
         """Has a check of the selected pair been answered since then? time: of the loop."""
@@ -242,6 +268,7 @@ class IceConnection:
             for task in self._sweeps.values():
                 task.cancel()
             self._is_closed = True
+            self._end_asking()
             if self._timer is not None:
                 self._timer.cancel()
             self._queue.put_nowait(None)

@@ -47,6 +47,7 @@ class PeerChannel:
         self._early_bytes = 0
         self._is_over = False
         self._is_ours = False
+        self._is_parting = False
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sctp.on_message = self._received
@@ -128,6 +129,12 @@ class PeerChannel:
         """Our side is about to end it: nothing is delivered any more, and the sink is not told that the channel closes."""
         self._is_ours = True
 
+    async def part(self) -> None:
+        """After finish() and acknowledged(): end the association in agreement with the peer, which takes a round trip if it is
+        there. A peer that still sends data is cut off: nobody would take it."""
+        self._is_parting = True
+        await self._sctp.shut_down()
+
     async def _wait(self, below: int) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = below
@@ -151,7 +158,7 @@ class PeerChannel:
 
     def _received(self, stream: int, message: bytes) -> bool:
         if self._is_over or self._is_ours:
-            return True
+            return stream != DATA or not self._is_parting
         if stream == LINK:
             return self._on_link(message)
         if self._sink is not None:
@@ -176,13 +183,13 @@ class PeerChannel:
         if self._is_over:
             return
         self._is_over = True
+        self._on_over(self.failure or self._lost())
         if not self._opened.done():
             self._opened.set_exception(self._lost())
             self._opened.exception()  # taken here, so that it is no complaint when nobody waits
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._lost())
-        self._on_over(self.failure or self._lost())
         if self._sink is not None and not self._is_ours:
             self._sink.channel_closed()
 

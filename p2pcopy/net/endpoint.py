@@ -161,17 +161,10 @@ class Endpoint(ABC):
         self._receiver.stun_received(message, address, self)
 
 
-class HostEndpoint(Endpoint):
-    """A UDP socket on one address of this machine (udp.Owner). Made by open_host()."""
+class OverSocket:
+    """What is as its socket is."""
 
     _socket: UdpSocket
-
-    def __init__(self, receiver: Receiver, raw: socket.socket) -> None:
-        super().__init__(receiver)
-        host, port = raw.getsockname()[:2]
-        self.address = (host, port)
-        self._questions: dict[bytes, tuple[Sequence[Address], asyncio.Future[tuple[stun.Message, Address]]]] = {}
-        self._watches = False
 
     @property
     def offload(self) -> Offload:
@@ -184,6 +177,17 @@ class HostEndpoint(Endpoint):
     @property
     def is_full(self) -> bool:
         return self._socket.is_full
+
+
+class HostEndpoint(OverSocket, Endpoint):
+    """A UDP socket on one address of this machine (udp.Owner). Made by open_host()."""
+
+    def __init__(self, receiver: Receiver, raw: socket.socket) -> None:
+        super().__init__(receiver)
+        host, port = raw.getsockname()[:2]
+        self.address = (host, port)
+        self._questions: dict[bytes, tuple[Sequence[Address], asyncio.Future[tuple[stun.Message, Address]]]] = {}
+        self._watches = False
 
     def probe_mtu(self, on: bool) -> int:
         return self._socket.probe_mtu(on)

@@ -19,8 +19,6 @@ from aiortc.rtcsctptransport import (
     CookieEchoChunk,
     InitChunk,
     RTCSctpTransport,
-    ShutdownAckChunk,
-    ShutdownChunk,
 )
 from aiortc.rtcsctptransport import Chunk as StockChunk
 
@@ -78,6 +76,10 @@ class FastSctpTransport(QueueingSctpTransport):
     @property
     def unacknowledged(self) -> int:
         return self._outbound.unacknowledged if self._is_attached else super().unacknowledged
+
+    @property
+    def is_drained(self) -> bool:
+        return self._outbound.is_drained and not self._data_channel_queue if self._is_attached else super().is_drained
 
     @property
     def window(self) -> int:
@@ -224,14 +226,17 @@ class FastSctpTransport(QueueingSctpTransport):
         try:
             for start in range(0, size, step):
                 records.feed(data, start, min(start + step, size))
-                if records.is_over(inbound.read(records.open, records.opened)):
+                result = inbound.read(records.open, records.opened)
+                if inbound.is_over:
+                    return  # DTLS is not
+                if records.is_over(result):
                     self._dtls.ended()
         except Violation:
             self._break()
 
     def batch_ended(self) -> None:
         """All that had arrived was handed over."""
-        if not self._is_up:
+        if not self._is_up and self._association_state != self.State.SHUTDOWN_SENT:
             return
         if self._inbound.has_news:
             self._inbound.acknowledge()
@@ -242,6 +247,7 @@ class FastSctpTransport(QueueingSctpTransport):
             run(self._reset_deferred_streams())
         self._pump.now()
         self.on_progress()
+        run(self._agree())
 
     def writable(self) -> None:
         self._pump.now()
@@ -251,6 +257,8 @@ class FastSctpTransport(QueueingSctpTransport):
         self._flush_sacks()
 
     def _flush_sacks(self) -> None:
+        if self._inbound.sacks and self._association_state == self.State.SHUTDOWN_SENT:
+            self._inbound.sacks.append(bytes(self._shutdown()))
         try:
             self._wire.send_all(map(self._packet, self._inbound.sacks))
         except ConnectionError:
@@ -323,8 +331,6 @@ class FastSctpTransport(QueueingSctpTransport):
                     self._inbound.forward(int.from_bytes(chunk.body[:4], "big"))
             case CookieEchoChunk.type:
                 self._send_now(bytes(CookieAckChunk()))  # the first one was lost (RFC 9260 section 5.2.4 D)
-            case ShutdownChunk.type:
-                self._shut_down()
             case kind if kind != InitChunk.type:
                 self._control(chunk)
 
@@ -341,12 +347,6 @@ class FastSctpTransport(QueueingSctpTransport):
         except (ValueError, struct.error, LookupError) as error:
             raise Violation("a malformed chunk") from error
 
-    def _shut_down(self) -> None:
-        """The peer has all that it wants, and says so again until it has what we still have to send (RFC 9260 section 9.2)."""
-        if self._outbound.is_drained and not self._data_channel_queue:
-            self._send_now(bytes(ShutdownAckChunk()))
-            self._set_state(self.State.CLOSED)
-
     # The path
 
     def path_is_back(self) -> None:
@@ -358,6 +358,12 @@ class FastSctpTransport(QueueingSctpTransport):
         self._outbound.path_is_back(self._clock.time())
         self._pump.now()
         self._acknowledge()
+
+    def path_answers(self) -> None:
+        """As ask_now() wanted to know."""
+        if self._is_up:
+            self._outbound.path_answers()
+            self._pump.now()
 
     def path_changed(self) -> None:
         """Another pair is selected."""

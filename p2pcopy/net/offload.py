@@ -16,6 +16,11 @@ SOCKET_BUFFER: Final = 4 * 1024 * 1024  # bytes, asked for; many systems give 20
 SOL_UDP: Final = 17
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
+# <linux/in.h>, <linux/in6.h>
+_MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
+_PMTUDISC_DONT: Final = 0
+_PMTUDISC_PROBE: Final = 3
+_ETHERNET_PAYLOAD: Final = {socket.AF_INET: 1500 - 20 - 8, socket.AF_INET6: 1500 - 40 - 8}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,18 @@ def offload_of(raw: socket.socket, wish: Offload = EVERYTHING) -> Offload:
             here = "not in this kernel" if sys.platform == "linux" else "only on Linux"
             missing.append(f"{name}: {here if wished else 'switched off'}")
     return Offload(gso=can[UDP_SEGMENT], gro=can[UDP_GRO], batch=True, why=", ".join(missing))
+
+
+def probe_mtu(raw: socket.socket, on: bool) -> int:
+    """On: datagrams leave as they are, whatever ICMP says (IP_PMTUDISC_PROBE, ip(7)). Off: IP may fragment them.
+
+    The largest UDP payload in bytes worth a try. Raises OSError where it cannot be chosen.
+    """
+    if sys.platform != "linux":
+        raise OSError("only on Linux")
+    level, option = _MTU_DISCOVER[raw.family]
+    raw.setsockopt(level, option, _PMTUDISC_PROBE if on else _PMTUDISC_DONT)
+    return _ETHERNET_PAYLOAD[raw.family]
 
 
 def _has_option(raw: socket.socket, option: int) -> bool:

@@ -340,6 +340,13 @@ class Outbound:
             self.controller.restart(now)
         self._start_again(now)
 
+    def path_answers(self) -> None:
+        """Small packets come through, as ICE has found: where nothing has come back, ask at once instead of when the timer rings.
+        The timeouts go on being counted, since it may be that only small ones do."""
+        if self._timeouts > 1:
+            self.flight.timed_out()
+            self._must_probe = True
+
     def new_path(self, now: float) -> None:
         """Nothing that was known about the path holds."""
         self.controller = Controller(now)

@@ -34,6 +34,7 @@ from p2pcopy.signaling.candidates import Candidate
 from p2pcopy.signaling.lent import lend, shared_servers
 
 _FLUSH_SHARE: Final = 0.4  # of the time for closing; a TURN server gets 0.5 of it for its goodbye
+_PART_SHARE: Final = 0.4
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 
 PathNews = events.Stalled | events.Recovered | events.PathChanged
@@ -275,11 +276,11 @@ class Peer:
             error = ConnectionLost(
                 f"nothing was heard of the other side for {gone.silent_s:.0f} s, on any path", _RERUN
             )
+        self._agreement.lost(error)
         if self._channel is not None:
             self._channel.fail(error)
         if self._sctp is not None:
             self._sctp.lost()
-        self._agreement.lost(error)
 
     def _on_dtls_state(self) -> None:
         if self._dtls is not None and self._sctp is not None and self._dtls.state in ("closed", "failed"):
@@ -335,13 +336,21 @@ class Peer:
     async def _end_session(self) -> None:
         if self._channel is not None:
             self._channel.finish()
-            with contextlib.suppress(TimeoutError, ConnectionLost):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._times.close_s * _FLUSH_SHARE):
-                    await self._channel.acknowledged()
+                    with contextlib.suppress(ConnectionLost):  # the peer has begun to end it
+                        await self._channel.acknowledged()
+                await self._part(self._channel)
         if self._sctp is not None:
             await self._sctp.stop()
         if self._dtls is not None:
             await self._dtls.stop()
+
+    async def _part(self, channel: PeerChannel) -> None:
+        """Raises TimeoutError when the peer does not answer. A peer of which nothing is heard is not waited for."""
+        if not self._ice.stalled:
+            async with asyncio.timeout(self._times.close_s * _PART_SHARE):
+                await channel.part()
 
 
 async def _cancel(task: asyncio.Task[tuple[Candidate, ...]] | asyncio.Task[None] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from aiortc import RTCDtlsTransport, RTCSctpCapabilities, RTCSctpTransport
+from aiortc import RTCDtlsTransport, RTCSctpCapabilities
 from aiortc.rtcsctptransport import (
     USERDATA_MAX_LENGTH,
     WEBRTC_BINARY,
@@ -18,6 +18,7 @@ from aiortc.rtcsctptransport import (
 )
 
 from p2pcopy.net.packets import chunks, has_sound_parameters
+from p2pcopy.net.shutdown import AgreeingSctpTransport
 
 MAX_MESSAGE: Final = 256 * 1024
 MESSAGE_SIZE: Final = 65536
@@ -26,7 +27,7 @@ PORT: Final = 5000
 MAX_FRAGMENTS: Final = 20_000  # received and not yet a whole message: about 24 MB
 
 
-class BoundedSctpTransport(RTCSctpTransport):
+class BoundedSctpTransport(AgreeingSctpTransport):
     """on_message: takes stream and message, and says whether the peer may go on; on_progress: the backlog may be smaller;
     on_packet: something of the peer has arrived; on_violation: the peer does what no honest one does.
 
@@ -100,8 +101,16 @@ class BoundedSctpTransport(RTCSctpTransport):
     async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
         await super()._receive_sack_chunk(chunk)
         self.on_progress()
+        await self._agree()
+
+    async def _send_sack(self) -> None:
+        await super()._send_sack()
+        if self._association_state == self.State.SHUTDOWN_SENT:
+            await self._send_chunk(self._shutdown())
 
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        if self._association_state == self.State.SHUTDOWN_ACK_SENT:
+            return  # the peer had sent all before, and the channels are closed
         fragments = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
         if chunk.stream_id not in self._data_channels or not chunk.user_data or fragments >= MAX_FRAGMENTS:
             await self._refuse()

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from p2pcopy.net.channeldata import HEADER_SIZE, framed, is_channel_data, message_size
-from p2pcopy.net.endpoint import Address, is_ipv6, is_stun
+from p2pcopy.net.endpoint import Address, OverSocket, is_ipv6, is_stun
 from p2pcopy.net.turnclient import TurnClient, Way
-from p2pcopy.net.udp import BURST, MAX_UNSENT, Offload, UdpSocket, open_socket, udp_socket
+from p2pcopy.net.udp import BURST, MAX_UNSENT, Offload, open_socket, udp_socket
 
 FULL: Final = 512 * 1024  # bytes that wait for a stream to take them
 NOT_FULL: Final = 128 * 1024
@@ -20,22 +20,8 @@ _CLOSE_S: Final = 0.2
 _STREAM: Final = Offload(gso=False, gro=False, batch=True, why="the way to the TURN server is a stream")
 
 
-class UdpClient(TurnClient):
+class UdpClient(OverSocket, TurnClient):
     """udp.Owner of a connected socket."""
-
-    _socket: UdpSocket
-
-    @property
-    def offload(self) -> Offload:
-        return self._socket.offload
-
-    @property
-    def burst(self) -> int:
-        return self._socket.burst
-
-    @property
-    def is_full(self) -> bool:
-        return self._socket.is_full
 
     async def open(self, raw: socket.socket) -> None:
         """raw: connected to the server. Raises OSError."""

@@ -10,13 +10,22 @@ import asyncio
 import errno
 import socket
 import struct
-import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from p2pcopy.net.offload import EVERYTHING, SOL_UDP, UDP_GRO, UDP_SEGMENT, Offload, available, offload_of, udp_socket
+from p2pcopy.net.offload import (
+    EVERYTHING,
+    SOL_UDP,
+    UDP_GRO,
+    UDP_SEGMENT,
+    Offload,
+    available,
+    offload_of,
+    probe_mtu,
+    udp_socket,
+)
 
 __all__ = ["EVERYTHING", "Offload", "Owner", "UdpSocket", "available", "offload_of", "open_socket", "udp_socket"]
 
@@ -33,11 +42,6 @@ _MAX_SEGMENTS: Final = 64  # of one call: UDP_MAX_SEGMENTS
 _MAX_PAYLOAD: Final = 65535 - 40 - 8
 _CLOSE_S: Final = 0.2
 
-# <linux/in.h>, <linux/in6.h>
-_MTU_DISCOVER: Final = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
-_PMTUDISC_DONT: Final = 0
-_PMTUDISC_PROBE: Final = 3
-_ETHERNET_PAYLOAD: Final = {socket.AF_INET: 1500 - 20 - 8, socket.AF_INET6: 1500 - 40 - 8}
 _SEGMENT_SIZE: Final = struct.Struct("=H")
 _GRO_SIZE: Final = struct.Struct("=i")
 _ANCILLARY_ROOM: Final = 64
@@ -94,18 +98,11 @@ class UdpSocket(ABC):
         """What waits has a moment to go out. Idempotent."""
 
     def probe_mtu(self, on: bool) -> int:
-        """On: datagrams leave as they are, whatever ICMP says (IP_PMTUDISC_PROBE, ip(7)). Off: IP may fragment them.
-
-        The largest UDP payload in bytes worth a try, 0 where none is.
-        """
-        if sys.platform != "linux":
-            return 0
-        level, option = _MTU_DISCOVER[self.raw.family]
+        """As offload.probe_mtu(); 0 where it cannot be."""
         try:
-            self.raw.setsockopt(level, option, _PMTUDISC_PROBE if on else _PMTUDISC_DONT)
+            return probe_mtu(self.raw, on)
         except OSError:
             return 0
-        return _ETHERNET_PAYLOAD[self.raw.family]
 
 
 class BatchSocket(UdpSocket):

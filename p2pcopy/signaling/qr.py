@@ -8,10 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import png
-import qrcode
-import qrcode.util
-
 from p2pcopy.errors import CodeError, LocalFileError, UsageError
 from p2pcopy.signaling.code import parse_any
 from p2pcopy.signaling.exchange import write_private
@@ -34,6 +30,8 @@ def qr_matrix(text: str, *, border: int = TERMINAL_BORDER) -> Matrix:
 
     Raises ValueError for text with characters that a code does not have, or too long for any QR code.
     """
+    import qrcode.util  # takes a while, with Pillow, and few codes are drawn
+
     drawing = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_L, border=border)
     drawing.add_data(qrcode.util.QRData(text, mode=qrcode.util.MODE_ALPHA_NUM))
     return tuple(tuple(map(bool, row)) for row in drawing.get_matrix())
@@ -50,6 +48,8 @@ def half_blocks(matrix: Matrix) -> list[str]:
 
 def write_qr_png(text: str, path: Path) -> None:
     """Blocking. A black and white picture of at least 300 pixels, for its owner only. Raises LocalFileError."""
+    import png
+
     matrix = qr_matrix(text, border=PICTURE_BORDER)
     scale = -(-PICTURE_SIZE // len(matrix))
     rows = [[not dark for dark in row for _ in range(scale)] for row in matrix for _ in range(scale)]

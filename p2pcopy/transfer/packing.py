@@ -25,11 +25,18 @@ class Packer:
     """Fills messages one after another. message_size: in bytes, at least 8192 whatever is given."""
 
     def __init__(self, message_size: int) -> None:
-        self._message_size = max(2 * _LEAST_PIECE, message_size)
+        self._message_size = 0
         self._full: list[Packed] = []
         self._parts: list[bytes | memoryview] = []
         self._size = 0
         self._records = 0
+        self.resize(message_size)
+
+    def resize(self, message_size: int) -> None:
+        """From now on. What is gathered already and leaves no room becomes a message."""
+        self._message_size = max(2 * _LEAST_PIECE, message_size)
+        if self._size >= self._message_size:
+            self.close()
 
     def record(self, record: bytes) -> None:
         """A whole record without a body."""

@@ -51,12 +51,15 @@ class BatchReader:
         self._faults: list[Fault] = []
         self._compared: list[Compared] = []
 
-    def next(self, again: Sequence[tuple[int, int]], size: int) -> Batch:
+    def next(self, again: Sequence[tuple[int, int]], size: int, message_size: int | None = None) -> Batch:
         """Blocks that are asked for again, then about size bytes of new ones; less when there is no more or the source is slow.
 
-        What does not fill a message waits for the next call, unless that could have to wait for the source.
+        What does not fill a message waits for the next call, unless that could have to wait for the source. message_size: from
+        now on; the path has come to like another one.
         """
         self._ends, self._faults, self._compared = [], [], []
+        if message_size is not None:
+            self._packer.resize(message_size)
         read = 0
         for entry, number in again:
             read += self._add(self._reader.reread(entry, number))

@@ -58,8 +58,8 @@ class SendSession(Session):
         self._found = found
         self._log = log
         self._reader = reader
-        message_size = min(channel.message_size, limits.max_data_message)
-        self._batches = BatchReader(reader, log, block_size=limits.block_size, message_size=message_size)
+        self._most = limits.max_data_message
+        self._batches = BatchReader(reader, log, block_size=limits.block_size, message_size=self._message_size)
         self._pace = Pace()
         self._walker = Worker("walk")
         self._disk = Worker("read")
@@ -186,7 +186,12 @@ class SendSession(Session):
         self._wake_read.clear()
         last = self.machine.all_accepted
         again, self._again = self._again, []
-        return await self._disk.run(self._batches.next, again, self._pace.size), last
+        return await self._disk.run(self._batches.next, again, self._pace.size, self._message_size), last
+
+    @property
+    def _message_size(self) -> int:
+        """Of this moment: a path is found out about, and may change."""
+        return min(self.channel.message_size, self._most)
 
     def _take(self, batch: Batch) -> None:
         self._current = batch.path

@@ -13,7 +13,15 @@ import pytest
 from processes import Ended, Processes, Stream
 from trees import MIB, copied, make, noise
 
-SILENCE_S = 16.0
+# A queue and a patience that are soon used up.
+HASTY = """
+from p2pcopy import app
+from p2pcopy.config import TransferLimits
+from p2pcopy.ui import backlog
+app._LIMITS = TransferLimits(ping_s=1.0, silence_s=5.0)
+backlog.FULL = 65536
+"""
+SILENCE_S = 7.0
 
 
 @pytest.fixture
@@ -140,11 +148,11 @@ def test_nobody_reads_the_events_any_more(start: Processes) -> None:
 
 def test_a_reader_that_takes_nothing_for_a_while_holds_up_nobody(start: Processes) -> None:
     """Longer than the other side waits for a word of this one."""
-    for number in range(12_000):
+    for number in range(1500):
         make(start.work / "tree" / "many" / f"{number:05} {'long ' * 10}", b"x")
     reader, writer = os.pipe()
-    sender = start.send("tree", "--json")
-    receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", stdout=writer)
+    sender = start.send("tree", "--json", before=HASTY)
+    receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", stdout=writer, before=HASTY)
     os.close(writer)
     time.sleep(SILENCE_S)
     assert sender.runs(), "more events than the queue holds keep the transfer waiting"
@@ -152,7 +160,7 @@ def test_a_reader_that_takes_nothing_for_a_while_holds_up_nobody(start: Processe
     told = [json.loads(line) for line in Stream(reader).everything().splitlines()]
     sent, received = sender.ended(), receiver.ended()
     assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err
-    assert sum(event["event"] == "file" for event in told) == 12_002
+    assert sum(event["event"] == "file" for event in told) == 1502
     assert (told[-1]["event"], told[-1]["ok"]) == ("done", True)
     assert sent.told("done")["ok"]
     assert copied(start.work / "tree", start.work / "out")

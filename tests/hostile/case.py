@@ -91,7 +91,11 @@ class Case:
     @property
     def group(self) -> str:
         """Cases of a kind have the first words of their names in common."""
-        return f"{self.role}: {self.name.partition(':')[0]}" if ":" in self.name else f"{self.role}: {self.name.split()[0]}"
+        return (
+            f"{self.role}: {self.name.partition(':')[0]}"
+            if ":" in self.name
+            else f"{self.role}: {self.name.split()[0]}"
+        )
 
     def __str__(self) -> str:
         return f"{self.role}: {self.name}"

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from aiortc.rtcsctptransport import DataChunk
+
 from hostile.case import DECLINED, LOST, OK, PROTOCOL, Case, Receiving, Sending
 from hostile.forging import message, whole
 from hostile.rogue import FILES, WHOLE, A, B, Rogue, Step
@@ -88,7 +89,9 @@ async def _odd_addresses(rogue: Rogue) -> None:
     odd = [["host", "255.255.255.255", 9], ["host", "224.0.0.1", 9], ["x", "127.0.0.1", 9], ["host", "a" * 300, 9]]
     odd += [["host", "127.0.0.1", port] for port in (-1, 0, 65536, 2**63)]
     await _link(rogue, message("addresses", candidates=odd))
-    await _link(rogue, message("servers", servers=[["turn:127.0.0.1:9", "\x1b[2J", "\u202e"], ["file:///etc/passwd", "", ""]]))
+    await _link(
+        rogue, message("servers", servers=[["turn:127.0.0.1:9", "\x1b[2J", "\u202e"], ["file:///etc/passwd", "", ""]])
+    )
     await _link(rogue, message("wave"))
     await _link(rogue, message("addresses", candidates=None))
 
@@ -149,8 +152,6 @@ def _channels() -> Iterator[Case]:
 
     async def all_as_text(rogue: Rogue) -> None:
         """Legal: control messages may be text."""
-        honest = rogue.raw
-        del honest
         for control in (
             message("hello", version=1, role="sender", software="x", block_size=65536),
             message("manifest", first=0, entries=[["f", "b", len(B), 420, 0, 0]]),
@@ -191,6 +192,4 @@ def _beginnings() -> Iterator[Case]:
     }
     for name, (attack, codes) in beginnings.items():
         for victim in (Receiving(), Sending()):
-            yield Case(
-                f"beginning: {name}", attack, codes, victim, stock=True, really=True, settles=False, seconds=30
-            )
+            yield Case(f"beginning: {name}", attack, codes, victim, stock=True, really=True, settles=False, seconds=30)

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hostile.case import Case, Outcome, Receiving
-from hostile.rogue import Rogue
 from processes import Ended, Processes, Running
 
+from hostile.case import Case, Outcome, Receiving
+from hostile.rogue import Rogue
 from p2pcopy.config import NetSettings
 from p2pcopy.net.peer import Peer
 from p2pcopy.signaling import code

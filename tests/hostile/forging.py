@@ -23,7 +23,13 @@ def message(kind: str, **fields: Json) -> bytes:
 
 
 def entry(
-    kind: str = "f", path: Json = "tree/a", size: Json = 0, mode: Json = 0o644, s: Json = 0, ns: Json = 0, target: Json = ""
+    kind: str = "f",
+    path: Json = "tree/a",
+    size: Json = 0,
+    mode: Json = 0o644,
+    s: Json = 0,
+    ns: Json = 0,
+    target: Json = "",
 ) -> Entry:
     """A line of a manifest."""
     return [kind, path, size, mode, s, ns, target]
@@ -93,7 +99,9 @@ def whole(index: int, block: int, content: bytes) -> list[bytes]:
     """The data messages of a block, each of one piece."""
     most = 200_000
     return [
-        piece(index, block, content[at : at + most], size=len(content), of=len(content), offset=at, check=digest(content))
+        piece(
+            index, block, content[at : at + most], size=len(content), of=len(content), offset=at, check=digest(content)
+        )
         for at in range(0, len(content), most)
     ]
 
@@ -101,9 +109,7 @@ def whole(index: int, block: int, content: bytes) -> list[bytes]:
 def end(index: int, content: bytes, **lies: Json) -> bytes:
     """The end record of a file. lies: flags, blocks, size, check."""
     honest = {"flags": 0, "blocks": len(blocks(content)), "size": len(content), "check": file_digest(content)} | lies
-    return struct.pack(
-        "!BBIIQ32s", 2, honest["flags"], index, honest["blocks"], honest["size"], honest["check"]
-    )
+    return struct.pack("!BBIIQ32s", 2, honest["flags"], index, honest["blocks"], honest["size"], honest["check"])
 
 
 def fault(index: int, reason: int = 1) -> bytes:

@@ -14,7 +14,6 @@ from unittest import mock
 
 from hostile.case import Case, Outcome, Receiving
 from hostile.rogue import Rogue
-
 from p2pcopy import app, events
 from p2pcopy.channel import Sink
 from p2pcopy.config import NetSettings, ReceiveSettings, SendSettings, Talk

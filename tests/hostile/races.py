@@ -94,7 +94,14 @@ def cases() -> Iterator[Case]:
             arrives=_ARRIVES | {"tree/below": OURS},
             really=name == "the directory below",
         )
-    yield Case("race: all the time", _all_the_time, _ANY, arrives={f"tree/below/{n}": B for n in range(400)}, really=True, seconds=20)
+    yield Case(
+        "race: all the time",
+        _all_the_time,
+        _ANY,
+        arrives={f"tree/below/{n}": B for n in range(400)},
+        really=True,
+        seconds=20,
+    )
 
 
 def _playing(act: Act, when: str) -> Play:
@@ -125,7 +132,11 @@ def _playing(act: Act, when: str) -> Play:
 async def _all_the_time(rogue: Rogue) -> None:
     """A thread swaps the directory for a link and back, as fast as it can, while hundreds of files arrive in it."""
     count = 400
-    entries = [directory(), directory("tree/below"), *(entry(path=f"tree/below/{n}", size=len(B)) for n in range(count))]
+    entries = [
+        directory(),
+        directory("tree/below"),
+        *(entry(path=f"tree/below/{n}", size=len(B)) for n in range(count)),
+    ]
     await rogue.greet()
     rogue.offer(entries)
     await rogue.accepted(len(entries))
@@ -155,4 +166,3 @@ async def _all_the_time(rogue: Rogue) -> None:
         thread.join(10)
     rogue.say("bye")
     await rogue.hear("bye")
-

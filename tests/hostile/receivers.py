@@ -10,9 +10,7 @@ from hostile.case import IMPATIENT, INTEGRITY, LOCAL, LOST, OK, PROTOCOL, Case, 
 from hostile.forging import BLOCK, Json, entry, message, whole
 from hostile.nonsense import ABORTS, EVIL
 from hostile.rogue import WINDOW, B, Rogue, Step
-
-MIB = 1024 * 1024
-REALLY = True
+from p2pcopy.config import MIB
 
 
 def cases() -> Iterator[Case]:
@@ -85,7 +83,7 @@ def _nonsense() -> Iterator[Case]:
             victim=_at(step),
             really=(step, name) in ((Step.OPEN, "deep objects in a field"), (Step.SENDING, "bytes that are not UTF-8")),
         )
-        
+
     for step in Step:
         for name, data in {"a piece": whole(1, 0, B)[0], "nothing": b"", "noise": bytes(100_000)}.items():
             yield Case(
@@ -180,7 +178,7 @@ def _consent() -> Iterator[Case]:
         await rogue.hear("bye")
         rogue.say("bye")
 
-    yield Case("go: ten thousand times", one_by_one, (OK,), Sending(), really=REALLY)
+    yield Case("go: ten thousand times", one_by_one, (OK,), Sending(), really=True)
 
 
 def _credit() -> Iterator[Case]:
@@ -218,14 +216,14 @@ def _credit() -> Iterator[Case]:
         await rogue.hear("bye")
         rogue.say("bye")
 
-    yield Case("credit: without end", without_end, (OK,), Sending(large=True), really=REALLY)
+    yield Case("credit: without end", without_end, (OK,), Sending(large=True), really=True)
 
     async def grants(rogue: Rogue) -> None:
         await rogue.receive_up_to(Step.LISTED)
         await rogue.pour((message("credit", limit=WINDOW + number) for number in range(50_000)), control=True)
         rogue.say("credit", limit=0)
 
-    yield Case("credit: fifty thousand times", grants, victim=Sending(), really=REALLY, seconds=20)
+    yield Case("credit: fifty thousand times", grants, victim=Sending(), really=True, seconds=20)
 
 
 def _again() -> Iterator[Case]:
@@ -246,9 +244,11 @@ def _again() -> Iterator[Case]:
     }
     for name, asked in bad.items():
         yield Case(f"again: {name}", asking(asked), victim=Sending(), really=name == "of the last block of all")
-    yield Case("again: of an entry that there is not", _then(Step.ENDED, _saying("again", entry=5, block=0)), victim=Sending())
+    yield Case(
+        "again: of an entry that there is not", _then(Step.ENDED, _saying("again", entry=5, block=0)), victim=Sending()
+    )
     yield Case("again: before consent", _then(Step.LISTED, _saying("again", entry=1, block=0)), victim=Sending())
-    yield Case("again: thousands at once", asking(*[("tree/a", 0)] * 5000), victim=Sending(), really=REALLY)
+    yield Case("again: thousands at once", asking(*[("tree/a", 0)] * 5000), victim=Sending(), really=True)
 
     async def of_the_skipped(rogue: Rogue) -> None:
         await rogue.receive_up_to(Step.LISTED)
@@ -295,14 +295,18 @@ def _results() -> Iterator[Case]:
         yield Case(f"results: {name}", _then(Step.ENDED, *says), victim=Sending(), really=name == "failed twice")
     before = {"done": [[0, 1]]}, {"failed": [[1, "x"]]}
     for each in before:
-        yield Case(f"results: {next(iter(each))} before consent", _then(Step.LISTED, _saying("results", **each)), victim=Sending())
+        yield Case(
+            f"results: {next(iter(each))} before consent",
+            _then(Step.LISTED, _saying("results", **each)),
+            victim=Sending(),
+        )
 
     async def before_they_came(rogue: Rogue) -> None:
         await rogue.receive_up_to(Step.SENDING)
         large = rogue.index("tree/large")
         rogue.say("results", done=[[large, large + 1]])
 
-    yield Case("results: done before it was sent", before_they_came, victim=Sending(large=True), really=REALLY)
+    yield Case("results: done before it was sent", before_they_came, victim=Sending(large=True), really=True)
 
     async def all_fail(rogue: Rogue) -> None:
         """Legal: the receiver's disk is bad. Its reasons are shown, and are not what they seem."""
@@ -312,7 +316,7 @@ def _results() -> Iterator[Case]:
         await rogue.hear("bye")
         rogue.say("bye")
 
-    yield Case("results: all failed, for nasty reasons", all_fail, (LOCAL,), Sending(), really=REALLY)
+    yield Case("results: all failed, for nasty reasons", all_fail, (LOCAL,), Sending(), really=True)
     yield Case("results: all failed, for nasty reasons, as JSON", all_fail, (LOCAL,), Sending(), options=("--json",))
 
     async def all_damaged(rogue: Rogue) -> None:
@@ -366,7 +370,7 @@ def _silence() -> Iterator[Case]:
             (LOST,),
             Sending(),
             seconds=30,
-            really=REALLY,
+            really=True,
             apart=True,
         )
 
@@ -380,7 +384,7 @@ def _floods() -> Iterator[Case]:
         await rogue.hear("bye")
         rogue.say("bye")
 
-    yield Case("flood: pings", pings, (OK,), Sending(), really=REALLY, seconds=20)
+    yield Case("flood: pings", pings, (OK,), Sending(), really=True, seconds=20)
 
     async def empty_results(rogue: Rogue) -> None:
         await rogue.receive_up_to(Step.ENDED)
@@ -395,7 +399,7 @@ def _floods() -> Iterator[Case]:
         await rogue.pour((message("ping", number=1, x="x" * 250_000) for _ in range(200)), control=True)
         rogue.say("bye")
 
-    yield Case("flood: large pings", large, victim=Sending(), really=REALLY, seconds=20)
+    yield Case("flood: large pings", large, victim=Sending(), really=True, seconds=20)
 
 
 def _aborts() -> Iterator[Case]:
@@ -409,4 +413,6 @@ def _aborts() -> Iterator[Case]:
                 really=step is Step.SENDING and name == "local",
                 options=("--json",) if step is Step.LISTED else (),
             )
-    yield Case("abort when all is done", _then(Step.PARTING, _saying("abort", error="local", message=EVIL)), (OK,), Sending())
+    yield Case(
+        "abort when all is done", _then(Step.PARTING, _saying("abort", error="local", message=EVIL)), (OK,), Sending()
+    )

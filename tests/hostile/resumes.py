@@ -7,15 +7,14 @@ import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from trees import noise
+
 from hostile import joined
 from hostile.case import INTEGRITY, LOCAL, LOST, OK, PROTOCOL, Case, Play, Sending
 from hostile.forging import BLOCK, Json, blocks, directory, end, entry, file_digest, piece, total, whole
 from hostile.rogue import Rogue, Step
-from trees import noise
+from p2pcopy.config import MIB, TransferLimits
 
-from p2pcopy.config import TransferLimits
-
-MIB = 1024 * 1024
 _SIZE = 5 * MIB + 1000
 _OLD = noise(_SIZE, 2)
 _NEW = noise(_SIZE, 3)
@@ -294,5 +293,3 @@ def _of_receivers() -> Iterator[Case]:
         rogue.go()
 
     yield Case("has: many blocks with gaps", one_by_one, (PROTOCOL,), Sending(), seconds=30, really=True)
-
-

@@ -12,7 +12,6 @@ from typing import Any
 
 from hostile import forging
 from hostile.forging import BLOCK, Entry, Json, message
-
 from p2pcopy.channel import Channel
 from p2pcopy.errors import ConnectionLost
 from p2pcopy.transfer.records import FileEnd, Piece, decode_records

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile import channels, distant, races, receivers, resumes, senders
+
+from hostile import channels, contents, distant, manifests, offers, races, receivers, resumes, senders
 from hostile.case import Case
 from hostile.verdict import Scene
 
@@ -18,10 +19,11 @@ pytestmark = pytest.mark.skipif("sys.platform != 'linux'", reason="only on Linux
 EVERYTHING = "HOSTILE_EVERYTHING" in os.environ
 _REAL = [
     case
-    for case in (*senders.cases(), *receivers.cases(), *races.cases(), *resumes.cases(), *channels.cases())
+    for source in (offers, manifests, senders, contents, receivers, resumes, races, channels)
+    for case in source.cases()
     if case.really and (EVERYTHING or not case.heavy)
 ]
-CASES = _REAL if EVERYTHING else _REAL[::6]
+CASES = _REAL if EVERYTHING else _REAL[::5]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -9,15 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hostile import joined, races, receivers, resumes, senders
+
+from hostile import contents, joined, manifests, offers, races, receivers, resumes, senders
 from hostile.case import Case
 from hostile.verdict import Scene
 
 # Cases of a kind in one test: what pytest does around each would take longer than they do.
 GROUPS: dict[str, list[Case]] = defaultdict(list)
-for each in (*senders.cases(), *receivers.cases(), *races.cases(), *resumes.cases()):
-    if each.here:
-        GROUPS[each.group].append(each)
+for source in (offers, manifests, senders, contents, receivers, resumes, races):
+    for each in source.cases():
+        if each.here:
+            GROUPS[each.group].append(each)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from hostile import joined
 from hostile.case import INTEGRITY, PROTOCOL, Case, Sending
 from hostile.forging import message
 from hostile.rogue import Rogue, Step
 from hostile.verdict import Scene
-
 from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.errors import ExitCode
 from p2pcopy.files.stream import StreamStore
@@ -72,9 +72,7 @@ def test_it_holds(case: Case, tmp_path: Path, record_property: Callable[[str, ob
 def test_a_receiver_that_never_gives_credit_again_is_left_within_an_hour() -> None:
     """Whatever the rule is: within an hour in which nothing was stored and nothing may be sent."""
     sender = Sender(LIMITS, "test", 0.0)
-    hello = message(
-        "hello", version=1, role="receiver", software="", block_size=MIB, credit=4 * MIB, features=["zstd"]
-    )
+    hello = message("hello", version=1, role="receiver", software="", block_size=MIB, credit=4 * MIB, features=["zstd"])
     sender.control_received(hello, 0.0)
     sender.entries([Entry(Kind.FILE, "large", 100 * MIB)])
     sender.manifest_complete(0)

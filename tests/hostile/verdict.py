@@ -7,9 +7,10 @@ import re
 import unicodedata
 from pathlib import Path
 
+from trees import Facts, facts, make, noise
+
 from hostile.case import OURS, Case, Outcome, Sending
 from hostile.rogue import A, B
-from trees import Facts, facts, make, noise
 
 LARGE = noise(6 * 1024 * 1024)
 MOST_SAID = 100_000

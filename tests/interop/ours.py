@@ -45,6 +45,7 @@ CHANNELS: Final[list[dict[str, Any]]] = [
 BACKLOG: Final = 1024 * 1024
 TIMES: Final = NetTimes()
 STALL_LIMIT_S: Final = 30.0
+PART_S: Final = 5.0
 
 
 class FingerprintDtlsTransport(PinnedDtlsTransport):
@@ -230,6 +231,8 @@ class Ours:
             self.channel.finish()
             if not self.record.is_closed:
                 await self.channel.acknowledged()
+            async with asyncio.timeout(PART_S):
+                await self.channel.part()
         await self.leave()
 
     async def leave(self) -> None:

@@ -146,6 +146,23 @@ def test_we_end_it_when_they_have_everything(foreign: MakeForeign, association: 
     run(story())
 
 
+def test_we_end_it_right_behind_the_last_message(foreign: MakeForeign, association: Association) -> None:
+    """Their application may not have read it yet."""
+
+    async def story() -> None:
+        ours, theirs = Ours(association, offering=True), await foreign()
+        async with meeting(ours, theirs):
+            sent = await ours.send("data", [("binary", 65536)] * 16)
+            await ours.close()
+            assert ours.sctp._association_state == ours.sctp.State.CLOSED
+            async with asyncio.timeout(MOMENT_S):
+                same("data", sent, [each for _, each in await theirs.received("data", len(sent))])
+                for label in LABELS:
+                    await theirs.closed(label)
+
+    run(story())
+
+
 def test_they_end_it(foreign: MakeForeign, association: Association) -> None:
     async def story() -> None:
         ours, theirs = Ours(association, offering=False), await foreign()

@@ -1,4 +1,4 @@
-"""Two fast associations with real DTLS, joined in memory: for packets that no honest peer sends, and for those that get lost."""
+"""Two associations with real DTLS, joined in memory: for packets that no honest peer sends, and for those that get lost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from p2pcopy.net.datachannel import PeerChannel
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.fastsctp import FastSctpTransport
 from p2pcopy.net.pairs import Pair
+from p2pcopy.net.sctp import BoundedSctpTransport
 from p2pcopy.signaling import derive
 
 
@@ -86,8 +87,10 @@ class End:
 
 
 @asynccontextmanager
-async def pair(prepare: Callable[[End, End], None] = lambda a, b: None) -> AsyncIterator[tuple[End, End]]:
-    """prepare: before the association is set up; DTLS is."""
+async def pair(
+    prepare: Callable[[End, End], None] = lambda a, b: None, *, fast: bool = True
+) -> AsyncIterator[tuple[End, End]]:
+    """prepare: before the association is set up; DTLS is. fast: else aiortc's own association."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     wires = [Wires(), Wires()]
     wires[0].peer, wires[1].peer = wires[1], wires[0]
@@ -103,8 +106,9 @@ async def pair(prepare: Callable[[End, End], None] = lambda a, b: None) -> Async
     assert all(await asyncio.gather(*(session.handshake() for session in sessions)))
     ends = []
     for side in range(2):
-        sctp = FastSctpTransport(sessions[side], cast(IceConnection, wires[side]))
-        ends.append(End(wires[side], sessions[side], sctp, PeerChannel(sctp), Inbox()))
+        ice = cast(IceConnection, wires[side])
+        sctp = FastSctpTransport(sessions[side], ice) if fast else BoundedSctpTransport(sessions[side])
+        ends.append(End(wires[side], sessions[side], cast(FastSctpTransport, sctp), PeerChannel(sctp), Inbox()))
     a, b = ends
     for end in ends:
         end.dtls.on("statechange", lambda end=end: end.sctp.lost() if end.dtls.state in ("closed", "failed") else None)

@@ -129,7 +129,8 @@ class Control(Protocol):
 
 
 class Cubic:
-    """Linux's TCP: CUBIC (RFC 9438) with fast convergence, HyStart by delay, proportional rate reduction, no pacing."""
+    """Linux's TCP: CUBIC (RFC 9438) with fast convergence, HyStart by delay and by trains of acknowledgements, growth by 5 % a
+    round until the first loss, proportional rate reduction (RFC 6937), no pacing."""
 
     C, BETA = 0.4, 717 / 1024
 
@@ -143,8 +144,10 @@ class Cubic:
         self._srtt = 0.0
         self._floor = math.inf
         self._recovered_at = -1  # delivered count
-        self._target = 0.0  # of the window in recovery
+        self._before = 0.0  # the window before the recovery
+        self._prr_delivered = self._prr_out = self._in_flight = 0
         self._pending = 0
+        self._train_began = self._train_at = 0.0
         self._round_end = 0
         self._round_rtt = math.inf
         self._samples = 0
@@ -164,32 +167,54 @@ class Cubic:
         if rtt is not None:
             self._srtt = self._srtt + (rtt - self._srtt) / 8 if self._srtt else rtt
             self._floor = min(self._floor, rtt)
-            self._hystart(rtt, delivered, prior)
+            self._hystart(now, rtt, delivered, prior)
         recovering = prior is None or prior < self._recovered_at
         if self._pending and not recovering:
             self._plateau = self.window * (1 + self.BETA) / 2 if self.window < self._plateau else self.window
-            self._target = self._threshold = max(2.0, self.window * self.BETA)
+            self._before = self.window
+            self._threshold = max(2.0, self.window * self.BETA)
+            self._prr_delivered = self._prr_out = 0
             self._recovered_at = delivered + 1
             self._epoch = -1.0
             recovering = True
-        self._pending = 0
+        lost, self._pending = self._pending, 0
+        out, self._in_flight = in_flight + newly + lost - self._in_flight, in_flight
         if recovering:
-            self.window = max(self._target, self.window - (1 - self.BETA) * newly)
+            self._reduce(newly, lost, in_flight, out)
         elif limited or in_flight + newly < self.window / 2:
             return
         elif self.window < self._threshold:
             self.window += newly
         else:
-            self.window = max(self._target if self._epoch < 0 else 0, self.window)
+            if self._epoch < 0 and self._before:  # the recovery is over
+                self.window = self._threshold
             self._avoid(now, newly)
 
-    def _hystart(self, rtt: float, delivered: int, prior: int | None) -> None:
+    def _reduce(self, newly: int, lost: int, in_flight: int, out: int) -> None:
+        if self._prr_delivered:
+            self._prr_out += out
+        self._prr_delivered += newly
+        room = self._threshold - in_flight
+        if room < 0:
+            more = math.ceil(self._threshold * self._prr_delivered / self._before) - self._prr_out
+        else:
+            more = int(min(room, max(self._prr_delivered - self._prr_out, newly) + (not lost)))
+        self.window = in_flight + max(more, 0 if self._prr_out else 1)
+
+    def _hystart(self, now: float, rtt: float, delivered: int, prior: int | None) -> None:
         if prior is not None and prior >= self._round_end:
             self._round_end, self._round_rtt, self._samples = delivered, math.inf, 0
+            self._train_began = self._train_at = now
         self._round_rtt = min(self._round_rtt, rtt)
         self._samples += 1
         limit = self._floor + min(max(self._floor / 8, 0.004), 0.016)
-        if self.window < self._threshold and self.window >= 16 and self._samples >= 8 and self._round_rtt > limit:
+        is_train = now - self._train_at <= 0.002
+        if is_train:
+            self._train_at = now
+        found = (is_train and now - self._train_began > self._floor / 2) or (
+            self._samples >= 8 and self._round_rtt > limit
+        )
+        if found and 16 <= self.window < self._threshold:
             self._threshold = self.window
 
     def _avoid(self, now: float, newly: int) -> None:
@@ -201,6 +226,8 @@ class Cubic:
         target = self._top + self.C * (now - self._epoch + self._floor - self._k) ** 3
         target = min(target, 1.5 * self.window)
         grown = (target - self.window) / self.window if target > self.window else 0.01 / self.window
+        if not self._plateau:
+            grown = max(grown, 0.05)
         self._reno += newly / self.window * 3 * (1 - self.BETA) / (1 + self.BETA)
         self.window += max(grown, min((self._reno - self.window) / self.window, 0.5), 0.0) * newly
 
@@ -214,6 +241,8 @@ class Cubic:
         self._threshold = max(2.0, self.window * self.BETA)
         self._plateau = self.window
         self.window = 2.0
+        self._before = 0.0
+        self._in_flight = 0
         self._epoch = -1.0
 
 

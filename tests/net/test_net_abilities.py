@@ -179,11 +179,14 @@ def test_the_libraries_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(asked) == 1
 
 
+_ASSOCIATIONS = ("fastsctp.py", "queueing.py", "sctp.py", "shutdown.py")
+
+
 def test_the_table_has_every_private_member_that_is_touched() -> None:
     """Of aiortc's association."""
     listed = {member for _, _, members in probe.FAST_TOUCHED for member in members}
     listed |= {member for _, members in probe.TOUCHED for member in members}
-    text = "".join((NET / name).read_text(encoding="utf-8") for name in ("fastsctp.py", "queueing.py"))
+    text = "".join((NET / name).read_text(encoding="utf-8") for name in _ASSOCIATIONS)
     source = ast.parse(text.replace("from __future__ import annotations", ""))
     touched = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
     classes = [node for node in ast.walk(source) if isinstance(node, ast.ClassDef)]

@@ -153,6 +153,39 @@ def test_after_a_cut_the_rest_arrives(told: bool) -> None:
     assert [message for _, message in b.got] == messages
 
 
+@pytest.mark.parametrize("cut_s", [0.6, 1.6])
+def test_after_a_short_break_nobody_waits_for_a_timer(cut_s: float) -> None:
+    """ICE has been asked in the silence, and says when the path answers."""
+    delay = 0.02
+    clock, a, b = pair(Road(delay_s=delay, rate=20 * MBIT, queue=1e5))
+    for seed in range(20):
+        a.send(noise(100_000, seed))
+    clock.run(0.3)
+    a.cut = True
+    clock.run(0.3 + cut_s)
+    a.cut = False
+    begun = len(b.got)
+    a.outbound.path_answers()
+    a.pump()
+    clock.run(clock.now + 2.5 * delay + 0.1)  # there and back, and what is lost again
+    assert len(b.got) > begun
+    clock.run(10)
+    assert len(b.got) == 20
+
+
+def test_an_answer_of_a_path_that_was_not_silent_changes_nothing() -> None:
+    clock, a, b = pair(Road(delay_s=0.02, rate=100 * MBIT, queue=1e6))
+    for seed in range(20):
+        a.send(noise(20_000, seed))
+    for _ in range(10):
+        clock.run(clock.now + 0.01)
+        a.outbound.path_answers()
+        a.pump()
+    clock.run(5)
+    assert len(b.got) == 20
+    assert a.outbound.sent_again == 0
+
+
 def test_a_path_that_is_cut_costs_little() -> None:
     clock, a, _ = pair(Road(delay_s=0.02, rate=100 * MBIT, queue=1e6))
     a.send(noise(250_000))

@@ -12,12 +12,13 @@ from lab import Coturn, Family, Lab, Layout, Nat, Site, Topology
 from rooms import ALONE, Pair, Rooms, with_stun
 
 from p2pcopy.events import PathKind, Recovered, Stalled
-from p2pcopy.net.liveness import GONE_S
+from p2pcopy.net import liveness
 from p2pcopy.signaling.candidates import Candidate
 
 pytestmark = pytest.mark.lab
 
 AWAY_S = 3.0
+GONE_S = 2.0
 REFUSED_S = GONE_S + 4
 
 
@@ -105,7 +106,8 @@ def test_a_code_that_was_handed_out_before_is_still_good(rooms: Rooms) -> None:
 
 
 @pytest.mark.coturn
-def test_a_nat_that_forgets_and_refuses_does_not_end_the_session() -> None:
+def test_a_nat_that_forgets_and_refuses_does_not_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "GONE_S", GONE_S)
     with Rooms(Topology.TWO_NATS, refuses=True) as rooms, Coturn(Lab.SERVER, lab=rooms.lab) as server:
         pair = rooms.pair(with_stun(server), with_stun(server))
         pair.a.told(pair.answer)
@@ -127,7 +129,8 @@ def test_a_nat_that_forgets_and_refuses_does_not_end_the_session() -> None:
         rooms.clean_up()
 
 
-def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session() -> None:
+def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "GONE_S", GONE_S)
     site = Site(Nat.PORT_RESTRICTED, Family.IPV6)
     with Rooms(Layout(site, site), refuses=True) as rooms:
         pair = rooms.pair(ALONE, ALONE)

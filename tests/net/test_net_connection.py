@@ -26,6 +26,7 @@ class Sink:
     endings: int = 0
     changes: int = 0
     rooms: int = 0
+    answers: int = 0
     buffers: set[int] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -43,6 +44,10 @@ class Sink:
 
     def path_changed(self) -> None:
         self.changes += 1
+        self.news.set()
+
+    def path_answers(self) -> None:
+        self.answers += 1
         self.news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -233,6 +238,32 @@ def test_the_selected_pair_is_checked_when_the_association_wants_it() -> None:
                     await asyncio.sleep(0.02)
             assert left.ice.remotes[0][1].checks == before + 1
             assert loop.time() < asked + 0.6
+
+    run(story())
+
+
+def test_the_association_is_told_at_once_when_a_path_that_was_silent_answers() -> None:
+    async def story() -> None:
+        async with two() as (left, right):
+            loop = asyncio.get_running_loop()
+            sink = Sink()
+            left.ice.take_data(sink)
+            receive = left.ice.stun_received
+            left.ice.stun_received = lambda message, address, endpoint: None  # type: ignore[method-assign]
+            before = left.ice.remotes[0][1].checks
+            left.ice.ask_now()
+            left.ice.ask_now()
+            async with asyncio.timeout(5):
+                while left.ice.remotes[0][1].checks < before + 4:  # more often than a pair that answers
+                    await asyncio.sleep(0.02)
+            assert sink.answers == 0
+            left.ice.stun_received = receive  # type: ignore[method-assign]
+            back = loop.time()
+            await sink.until(lambda: sink.answers > 0)
+            assert loop.time() - back < TIMES.recheck_s + 0.3
+            right.send(*dtls(1))
+            await asyncio.sleep(2 * TIMES.recheck_s)
+            assert sink.answers == 1
 
     run(story())
 

@@ -13,6 +13,7 @@ from meeting import run
 from memory_pair import End, pair
 from OpenSSL import SSL
 
+from p2pcopy.errors import ConnectionLost
 from p2pcopy.net.fastsctp import MAX_CHUNKS
 
 
@@ -104,10 +105,12 @@ def test_a_shutdown_ends_it_when_all_is_delivered() -> None:
             a.say(bytes(ShutdownChunk()))
             await asyncio.sleep(0.05)
             assert b.state == "ESTABLISHED"
+            with pytest.raises(ConnectionLost):
+                b.channel.send_control(b"one more")
             b.wires.is_lost = lambda datagram: False
-            await b.channel.acknowledged()
-            a.say(bytes(ShutdownChunk()))
             await b.inbox.until(closed=1)
+            await a.inbox.until(control=1)
+            assert b.state == "SHUTDOWN_ACK_SENT"
 
     run(story())
 
@@ -162,6 +165,7 @@ def test_the_path_is_back_after_the_end() -> None:
             await b.dtls.stop()
             b.sctp.path_is_back()
             b.sctp.path_changed()
+            b.sctp.path_answers()
             b.sctp.consumed(0)
             b.sctp.writable()
             assert b.state == "CLOSED"

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def copy(
     answer: Existing | None = None,
     stdin: bytes | None = None,
     meddle: Meddle = lambda sender, receiver: None,
+    limits: TransferLimits = LIMITS,
 ) -> Ends:
     """Copy tree (or stdin) of work to out. answer: to the question, None declines. meddle: is called when both have begun."""
 
@@ -77,7 +78,7 @@ def copy(
         log, far_log = EntryLog(), EntryLog()
         reader = BlockReader(
             log,
-            block_size=LIMITS.block_size,
+            block_size=limits.block_size,
             compress=Compress.AUTO,
             stdin=io.BytesIO(stdin) if stdin is not None else None,
         )
@@ -87,7 +88,7 @@ def copy(
             async with meeting() as met:
                 sender = SendSession(
                     met.left,
-                    LIMITS,
+                    limits,
                     told[0].append,
                     found=tree.walk(sources, now_ns=time.time_ns()),
                     log=log,
@@ -96,7 +97,7 @@ def copy(
                 )
                 receiver = ReceiveSession(
                     met.right,
-                    LIMITS,
+                    limits,
                     told[1].append,
                     gate=NameGate(os.urandom(16)),
                     log=far_log,
@@ -323,7 +324,7 @@ def test_a_connection_that_ends_in_the_middle(tmp_path: Path) -> None:
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
         sender.channel._sctp.lost()  # type: ignore[attr-defined]
 
-    ends = copy(tmp_path, meddle=meddle)
+    ends = copy(tmp_path, meddle=meddle, limits=replace(LIMITS, ping_s=0.5, silence_s=2.0, hello_s=2.0))
     assert type(ends.errors[0]) is ConnectionLost
     assert type(ends.errors[1]) is ConnectionLost
     assert not leftovers(tmp_path)

@@ -208,6 +208,28 @@ def test_many_small_files_share_messages_and_everything_is_given_back(tmp_path: 
     assert len(os.listdir(tmp_path / "out" / "tree")) == 2000
 
 
+def test_messages_have_the_size_that_the_channel_likes_at_the_moment(tmp_path: Path) -> None:
+    sizes = deque([51_040, 247_104, 9_000, 61_776])
+    seen: set[int] = set()
+
+    class Changing(Joined):
+        @property
+        def message_size(self) -> int:  # type: ignore[override]
+            sizes.rotate()
+            return sizes[0]
+
+        def send_data(self, message: bytes) -> None:
+            seen.add(len(message))
+            super().send_data(message)
+
+    copy = Copy(sparse(tmp_path / "file", 24 * MIB), tmp_path / "out", lambda: None, TransferLimits())
+    copy.sending = Changing()
+    copy.sending.peer, copy.receiving.peer = copy.receiving, copy.sending
+    asyncio.run(copy.run())
+    assert {51_040, 247_104, 9_000, 61_776} <= seen
+    assert (tmp_path / "out" / "file").stat().st_size == 24 * MIB
+
+
 class Ended(Joined):
     """A connection that is over before the session listens to it."""
 

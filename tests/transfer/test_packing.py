@@ -42,6 +42,34 @@ def test_blocks_are_packed_into_whole_messages(steps: list[Any], message_size: i
     assert all(piece.digest == (DIGEST if piece.offset == 0 else b"") for piece in pieces)
 
 
+@given(st.lists(st.tuples(st.integers(1, 300_000), st.sampled_from([0, 8192, 51_040, 123_000, 247_104])), min_size=1))
+def test_the_size_of_messages_may_change_at_any_time(steps: list[tuple[int, int]]) -> None:
+    packer, content, messages = Packer(65536), bytearray(), []
+    for number, (size, message_size) in enumerate(steps):
+        body = bytes([number % 256]) * size
+        content += body
+        packer.resize(message_size)
+        messages += packer.take()
+        packer.block(0, number, size, body, DIGEST, compressed=False)
+        full = packer.take()
+        assert all(len(packed.message) <= max(8192, message_size) for packed in full)
+        messages += full
+    packer.close()
+    messages += packer.take()
+    records = [record for packed in messages for record in decode_records(packed.message, limit=262144)]
+    assert b"".join(record.body for record in records if isinstance(record, Piece)) == content
+
+
+def test_what_is_gathered_already_is_not_lost_by_a_smaller_size() -> None:
+    packer = Packer(262144)
+    packer.block(0, 0, 100_000, bytes(100_000), DIGEST, compressed=False)
+    packer.resize(262144)
+    assert packer.take() == []
+    packer.resize(65536)
+    (packed,) = packer.take()
+    assert len(packed.message) > 100_000
+
+
 def test_a_message_has_a_bounded_number_of_records() -> None:
     packer = Packer(262144)
     for entry in range(MAX_RECORDS + 1):
