@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from p2pcopy.errors import ConnectionLost, P2PCopyError
+from p2pcopy.errors import P2PCopyError
 
 
 class Sink(Protocol):

@@ -139,11 +139,15 @@ class BlockReader:
         try:
             return self._next()
         finally:
-            with self._lock:
-                self._is_busy = False
-                is_closed = self._is_closed
-            if is_closed and self._reading is not None:
-                self._stop()
+            self._rest()
+
+    def _rest(self) -> None:
+        """next() is over. What close() has left to it is given up."""
+        with self._lock:
+            self._is_busy = False
+            is_closed = self._is_closed
+        if is_closed and self._reading is not None:
+            self._stop()
 
     def _next(self) -> Item | None:
         item: End | Fault

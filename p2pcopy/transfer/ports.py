@@ -68,7 +68,8 @@ class Store(Protocol):
         """Which blocks of an accepted file are here; before its first write(), and after resolve(). May read the disk for a while.
 
         With Check.SAMPLE they are what an earlier run left: the other blocks are to be written, then whole(). With another check
-        they are all blocks of a finished file whose name is taken: whole() alone skips the entry. Raises Interrupted after interrupt().
+        they are all blocks of a finished file whose name is taken: whole() alone skips the entry. Raises Interrupted after
+        interrupt().
         """
 
     def start_over(self, index: int, entry: Entry) -> None:
@@ -87,7 +88,7 @@ class Store(Protocol):
         for a file that has failed before, that one (again, if write() told it)."""
 
     def abandon(self, index: int, keep: bool = False) -> None:
-        """Forget a file that will not become whole. No outcome. keep: what came of it is left for the next run, else it is removed."""
+        """Forget a file that will not become whole. No outcome. keep: what came of it is left for the next run."""
 
     def other(self, index: int, entry: Entry) -> list[Outcome]:
         """A directory is made now, a link at the end. The outcomes that are known now; the others come from finish()."""

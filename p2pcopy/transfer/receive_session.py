@@ -83,8 +83,8 @@ class ReceiveSession(Session):
         self._consent = consent
         self._ask = ask
         self._destination = destination
-        work = StoreWork(gate, log, store)
-        self._disk: Conveyor[Job, Done] = Conveyor("store", work, store.flush, _REST_S)
+        self._work = StoreWork(gate, log, store)
+        self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, store.flush, _REST_S)
         self._released = 0
         self._summary = Summary(destination, consent.existing)
         self._same: list[int] = []

@@ -36,10 +36,10 @@ STUCK_DISK = """
 import time
 from p2pcopy.files.directory import DirectoryStore
 write = DirectoryStore.write
-def stuck(*arguments):
+def stuck(*arguments, **named):
     DirectoryStore.write = write
     time.sleep(6)
-    return write(*arguments)
+    return write(*arguments, **named)
 DirectoryStore.write = stuck
 """
 

@@ -104,7 +104,7 @@ class Nursery:
 
     def _next(self, key: str) -> dict[str, Any]:
         while True:
-            message = json.loads(self._lines.readline())
+            message: dict[str, Any] = json.loads(self._lines.readline())
             if key in message:
                 return message
             self._take(message)

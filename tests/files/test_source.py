@@ -8,7 +8,7 @@ import itertools
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,7 @@ def raw(block: Block) -> bytes:
     return ZstdDecompressor().decompress(block.body, MIB) if block.compressed else block.body
 
 
-def whole(items: list[Block | End | Fault]) -> dict[int, bytes]:
+def whole(items: Sequence[Item]) -> dict[int, bytes]:
     """Content by entry; checks numbers, sizes and digests on the way."""
     content: dict[int, bytes] = {}
     digests: dict[int, list[bytes]] = {}
@@ -235,7 +235,7 @@ def open_descriptors() -> int:
 
 
 class TestFaults:
-    def fault(self, reader: Reader, *first: Block | End | Fault | None) -> FaultReason:
+    def fault(self, reader: Reader, *first: Item | None) -> FaultReason:
         """The fault of one file, of which first was read already; a file behind it must still come whole."""
         items = [item for item in first if item] + reader.rest()
         faults = [item for item in items if isinstance(item, Fault)]
@@ -471,7 +471,7 @@ class TestReread:
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as stdin:
             reader = make({"a": b"a"}, stdin=stdin).scan()
-            items: list[Block | End | Fault] = []
+            items: list[Item] = []
             thread = threading.Thread(target=lambda: items.extend(reader.rest()), daemon=True)
             thread.start()
             again = reader.blocks.reread(reader.index("/a"), 0)

@@ -1,6 +1,6 @@
 """Play all hostile cases, and tell how many there are, and the longest time and the largest memory of any.
 
-From tests/: `python -m hostile [PYTEST_ARGUMENTS]`, such as `-n 2` or `-k silence`; a quarter of an hour in one process. What is too
+From tests/: `python -m hostile [PYTEST_ARGUMENTS]`, such as `-n 2` or `-k silence`; some ten minutes in one process. What is too
 much for the test suite is played as well. Writes Markdown for docs/reliability.md to standard output, behind what pytest says.
 """
 
@@ -38,7 +38,16 @@ class Tally:
         """Called by pytest."""
         self.failed += report.failed
         if report.when == "call":
-            self.played += [Played(*value) for name, value in report.user_properties if name == "hostile"]
+            self.played += [_played(value) for name, value in report.user_properties if name == "hostile"]
+
+
+def _played(value: object) -> Played:
+    match value:
+        case (str(name), int(seconds) | float(seconds), int(peak)):
+            return Played(name, seconds, peak)
+        case [str(name), int(seconds) | float(seconds), int(peak)]:
+            return Played(name, seconds, peak)
+    raise TypeError(f"{value!r} was never measured")
 
 
 def main() -> int:

@@ -58,8 +58,8 @@ class Case:
     arrives: what may stand under a final name in the destination, by path; seconds, memory: bounds, in seconds and bytes;
     prepare: what is in the victim's directory before; limits: in place of the program's own, where the victim is in this process;
     really: also against a process over a real connection; stock: then the peer has the slow association, with which it can do
-    more; settles: whether the peer agrees to begin; options: of the process, besides; heavy: too much for the test suite; apart: only
-    against a process.
+    more; settles: whether the peer agrees to begin; options: of the process, besides; heavy: too much for the test suite;
+    apart: only against a process.
     """
 
     name: str

@@ -1,5 +1,7 @@
-"""Attacks below the transfer: on the channels of the connection, and before the transfer has begun. The rogue has the association of
-aiortc here, which does what it is told. None of these can be the fault of a network: DTLS lets nothing else in.
+"""Attacks below the transfer: on the channels of the connection, and before the transfer has begun.
+
+The rogue has the association of aiortc here, which does what it is told. None of these can be the fault of a network: DTLS lets
+nothing else in.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def piece(
     flags: int = 0,
     check: bytes | None = None,
 ) -> bytes:
-    """A record with a part of a block. size: of the block in the file; of: of its body; check: its digest, the right one by default."""
+    """A record with a part of a block. size: of the block in the file; of: of its body; check: its digest, if not the right one."""
     head = struct.pack(
         "!BBIIIIII",
         1,

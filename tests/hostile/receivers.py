@@ -1,4 +1,4 @@
-"""Attacks of a receiver on the program that sends."""
+"""What a receiver says, and does not say, at every step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ def cases() -> Iterator[Case]:
     yield from _hellos()
     yield from _nonsense()
     yield from _out_of_turn()
-    yield from _consent()
-    yield from _credit()
-    yield from _again()
     yield from _results()
     yield from _totals()
     yield from _silence()
@@ -27,7 +24,7 @@ def cases() -> Iterator[Case]:
     yield from _aborts()
 
 
-def _then(step: Step, *do: Callable[[Rogue], object]) -> Play:
+def then(step: Step, *do: Callable[[Rogue], object]) -> Play:
     async def play(rogue: Rogue) -> None:
         await rogue.receive_up_to(step)
         for each in do:
@@ -41,7 +38,7 @@ def _at(step: Step) -> Sending:
     return Sending(large=step is Step.SENDING)
 
 
-def _saying(kind: str, **fields: Json) -> Callable[[Rogue], object]:
+def saying(kind: str, **fields: Json) -> Callable[[Rogue], object]:
     return lambda rogue: rogue.say(kind, **fields)
 
 
@@ -72,14 +69,14 @@ def _hellos() -> Iterator[Case]:
     for name, fields in lies.items():
         really = name in ("version 2, and a name that is none", "no credit")
         yield Case(f"hello: {name}", greeting(fields), victim=Sending(), really=really)
-    yield Case("hello: twice", _then(Step.OPEN, _saying("hello", **honest)), victim=Sending())
+    yield Case("hello: twice", then(Step.OPEN, saying("hello", **honest)), victim=Sending())
 
 
 def _nonsense() -> Iterator[Case]:
     for step, (name, control) in itertools.product(Step, nonsense.CONTROL.items()):
         yield Case(
             f"nonsense at {step.name.lower()}: {name}",
-            _then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
+            then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
             victim=_at(step),
             really=(step, name) in ((Step.OPEN, "deep objects in a field"), (Step.SENDING, "bytes that are not UTF-8")),
         )
@@ -88,7 +85,7 @@ def _nonsense() -> Iterator[Case]:
         for name, data in {"a piece": whole(1, 0, B)[0], "nothing": b"", "noise": bytes(100_000)}.items():
             yield Case(
                 f"data to a sender at {step.name.lower()}: {name}",
-                _then(step, lambda rogue, data=data: rogue.throw(data)),  # type: ignore[misc]
+                then(step, lambda rogue, data=data: rogue.throw(data)),  # type: ignore[misc]
                 victim=_at(step),
                 really=(step, name) in ((Step.HELLO, "a piece"), (Step.SENDING, "noise")),
             )
@@ -127,150 +124,9 @@ def _out_of_turn() -> Iterator[Case]:
             if name not in taken:
                 yield Case(
                     f"out of turn at {step.name.lower()}: {name}",
-                    _then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
+                    then(step, lambda rogue, control=control: rogue.raw(control)),  # type: ignore[misc]
                     victim=_at(step),
                 )
-
-
-def _consent() -> Iterator[Case]:
-    bad: dict[str, list[dict[str, Json]]] = {
-        "of more than there is": [{"upto": 6}],
-        "of 2**32 entries": [{"upto": 2**32 - 1}],
-        "of 2**32 + 1 entries": [{"upto": 2**32}],
-        "of less than before": [{"upto": 4}, {"upto": 3}],
-        "of -1": [{"upto": -1}],
-        "of text": [{"upto": "5"}],
-        "of nothing": [{}],
-        "with an empty range": [{"upto": 5, "skip": [[1, 1]]}],
-        "with a range that goes back": [{"upto": 5, "skip": [[2, 1]]}],
-        "with ranges out of order": [{"upto": 5, "skip": [[3, 4], [1, 2]]}],
-        "with ranges that overlap": [{"upto": 5, "skip": [[1, 3], [2, 4]]}],
-        "with a range behind": [{"upto": 3, "skip": [[1, 5]]}],
-        "with a range before": [{"upto": 3}, {"upto": 5, "skip": [[1, 2]]}],
-        "with a range of 2**32": [{"upto": 5, "skip": [[0, 2**32 - 1]]}],
-        "with a range of three": [{"upto": 5, "skip": [[0, 1, 2]]}],
-        "with ranges that are none": [{"upto": 5, "skip": [1, 2]}],
-        "with null for ranges": [{"upto": 5, "skip": None}],
-    }
-    for name, goes in bad.items():
-        says = [_saying("go", **go) for go in goes]
-        yield Case(f"go: {name}", _then(Step.LISTED, *says), victim=Sending(), really=name == "of 2**32 entries")
-
-    async def nothing_at_all(rogue: Rogue) -> None:
-        """Legal: everything is skipped."""
-        await rogue.receive_up_to(Step.LISTED)
-        rogue.go(skip=[[0, 5]])
-        await rogue.hear("end")
-        rogue.totals(skipped=3)
-        await rogue.hear("bye")
-        rogue.say("bye")
-
-    yield Case("go: of nothing, and all is skipped", nothing_at_all, (OK,), Sending())
-
-    async def one_by_one(rogue: Rogue) -> None:
-        """Legal, however often it is said."""
-        await rogue.receive_up_to(Step.LISTED)
-        await rogue.pour((message("go", upto=number // 2000) for number in range(10_000)), control=True)
-        rogue.go()
-        await rogue.hear("end")
-        await rogue.until(lambda: len(rogue.ends) == 3)
-        rogue.done()
-        await rogue.hear("bye")
-        rogue.say("bye")
-
-    yield Case("go: ten thousand times", one_by_one, (OK,), Sending(), really=True)
-
-
-def _credit() -> Iterator[Case]:
-    bad: dict[str, list[dict[str, Json]]] = {
-        "negative": [{"limit": -1}],
-        "out of range": [{"limit": 2**53}],
-        "of many digits": [{"limit": int("9" * 4000)}],
-        "that is infinite": [{"limit": float("inf")}],
-        "with a fraction": [{"limit": WINDOW + 0.5}],
-        "that is text": [{"limit": "1"}],
-        "that is missing": [{}],
-        "that is taken back": [{"limit": WINDOW - 1}],
-        "that is taken back later": [{"limit": 2**50}, {"limit": 2**50 - 1}],
-        "that stored less than nothing": [{"limit": WINDOW, "stored": -1}],
-        "that stored less than before": [{"limit": WINDOW, "stored": 1}, {"limit": WINDOW, "stored": 0}],
-    }
-    for name, grants in bad.items():
-        for step in (Step.OPEN, Step.ENDED):
-            says = [_saying("credit", **grant) for grant in grants]
-            yield Case(
-                f"credit {name} at {step.name.lower()}",
-                _then(step, *says),
-                victim=Sending(),
-                really=step is Step.ENDED and name in ("that is taken back", "of many digits"),
-            )
-
-    async def without_end(rogue: Rogue) -> None:
-        """Legal: more than there will ever be to send. What waits for the network is bounded all the same."""
-        await rogue.receive_up_to(Step.LISTED)
-        rogue.say("credit", limit=2**53 - 1)
-        rogue.go()
-        await rogue.hear("end")
-        await rogue.until(lambda: len(rogue.ends) == 3)
-        rogue.done()
-        await rogue.hear("bye")
-        rogue.say("bye")
-
-    yield Case("credit: without end", without_end, (OK,), Sending(large=True), really=True)
-
-    async def grants(rogue: Rogue) -> None:
-        await rogue.receive_up_to(Step.LISTED)
-        await rogue.pour((message("credit", limit=WINDOW + number) for number in range(50_000)), control=True)
-        rogue.say("credit", limit=0)
-
-    yield Case("credit: fifty thousand times", grants, victim=Sending(), really=True, seconds=20)
-
-
-def _again() -> Iterator[Case]:
-    def asking(*asked: tuple[str, Json]) -> Play:
-        async def play(rogue: Rogue) -> None:
-            await rogue.receive_up_to(Step.ENDED)
-            for name, block in asked:
-                rogue.say("again", entry=rogue.index(name), block=block)
-
-        return play
-
-    bad = {
-        "of a directory": ("tree", 0),
-        "behind the end": ("tree/a", 2**20),
-        "of the last block of all": ("tree/a", 2**32 - 1),
-        "negative": ("tree/a", -1),
-        "out of range": ("tree/a", 2**32),
-    }
-    for name, asked in bad.items():
-        yield Case(f"again: {name}", asking(asked), victim=Sending(), really=name == "of the last block of all")
-    yield Case(
-        "again: of an entry that there is not", _then(Step.ENDED, _saying("again", entry=5, block=0)), victim=Sending()
-    )
-    yield Case("again: before consent", _then(Step.LISTED, _saying("again", entry=1, block=0)), victim=Sending())
-    yield Case("again: thousands at once", asking(*[("tree/a", 0)] * 5000), victim=Sending(), really=True)
-
-    async def of_the_skipped(rogue: Rogue) -> None:
-        await rogue.receive_up_to(Step.LISTED)
-        rogue.go(skip=[[0, 5]])
-        rogue.say("again", entry=rogue.index("tree/a"), block=0)
-
-    yield Case("again: of a file that was skipped", of_the_skipped, victim=Sending())
-
-    async def of_the_done(rogue: Rogue) -> None:
-        await rogue.receive_up_to(Step.ENDED)
-        rogue.say("results", done=[[0, 5]])
-        rogue.say("again", entry=rogue.index("tree/a"), block=0)
-
-    yield Case("again: of a file that is final", of_the_done, victim=Sending())
-
-    async def early(rogue: Rogue) -> None:
-        await rogue.receive_up_to(Step.LISTED)
-        rogue.go(upto=len(rogue.entries))
-        rogue.say("again", entry=rogue.index("tree/large"), block=0)
-        rogue.say("again", entry=rogue.index("tree/large"), block=2**31)
-
-    yield Case("again: of what was not sent yet", early, victim=Sending(large=True))
 
 
 def _results() -> Iterator[Case]:
@@ -291,13 +147,13 @@ def _results() -> Iterator[Case]:
         "half a character as a reason": [{"failed": [[1, "\ud800"]]}],
     }
     for name, results in bad.items():
-        says = [_saying("results", **each) for each in results]
-        yield Case(f"results: {name}", _then(Step.ENDED, *says), victim=Sending(), really=name == "failed twice")
+        says = [saying("results", **each) for each in results]
+        yield Case(f"results: {name}", then(Step.ENDED, *says), victim=Sending(), really=name == "failed twice")
     before = {"done": [[0, 1]]}, {"failed": [[1, "x"]]}
     for each in before:
         yield Case(
             f"results: {next(iter(each))} before consent",
-            _then(Step.LISTED, _saying("results", **each)),
+            then(Step.LISTED, saying("results", **each)),
             victim=Sending(),
         )
 
@@ -344,21 +200,21 @@ def _totals() -> Iterator[Case]:
     for name, (lie, code) in lies.items():
         yield Case(
             f"totals: {name}",
-            _then(Step.ENDED, lambda rogue, lie=lie: rogue.done(**lie)),  # type: ignore[misc]
+            then(Step.ENDED, lambda rogue, lie=lie: rogue.done(**lie)),  # type: ignore[misc]
             (code,),
             Sending(),
             really=name == "another digest",
         )
-    yield Case("totals: without results", _then(Step.ENDED, Rogue.totals), (INTEGRITY,), Sending())
-    yield Case("totals: in the middle", _then(Step.SENDING, Rogue.totals), (PROTOCOL,), Sending(large=True))
-    yield Case("totals: twice", _then(Step.ENDED, Rogue.done, Rogue.totals), (PROTOCOL,), Sending())
+    yield Case("totals: without results", then(Step.ENDED, Rogue.totals), (INTEGRITY,), Sending())
+    yield Case("totals: in the middle", then(Step.SENDING, Rogue.totals), (PROTOCOL,), Sending(large=True))
+    yield Case("totals: twice", then(Step.ENDED, Rogue.done, Rogue.totals), (PROTOCOL,), Sending())
 
 
 def _silence() -> Iterator[Case]:
     for step in Step:
         yield Case(
             f"silence after {step.name.lower()}",
-            _then(step, Rogue.mute),
+            then(step, Rogue.mute),
             (OK if step is Step.PARTING else LOST,),
             _at(step),
             limits=IMPATIENT,
@@ -366,7 +222,7 @@ def _silence() -> Iterator[Case]:
     for step in (Step.OPEN, Step.ENDED):
         yield Case(
             f"a quarter of a minute of silence after {step.name.lower()}",
-            _then(step, Rogue.mute),
+            then(step, Rogue.mute),
             (LOST,),
             Sending(),
             seconds=30,
@@ -407,12 +263,12 @@ def _aborts() -> Iterator[Case]:
         for step in (Step.HELLO, Step.LISTED, Step.SENDING):
             yield Case(
                 f"abort {name!r} at {step.name.lower()}",
-                _then(step, _saying("abort", error=name, message=EVIL)),
+                then(step, saying("abort", error=name, message=EVIL)),
                 (code,),
                 _at(step),
                 really=step is Step.SENDING and name == "local",
                 options=("--json",) if step is Step.LISTED else (),
             )
     yield Case(
-        "abort when all is done", _then(Step.PARTING, _saying("abort", error="local", message=EVIL)), (OK,), Sending()
+        "abort when all is done", then(Step.PARTING, saying("abort", error="local", message=EVIL)), (OK,), Sending()
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import channels, contents, distant, manifests, offers, races, receivers, resumes, senders
+from hostile import channels, contents, distant, grants, manifests, offers, races, receivers, resumes, senders
 from hostile.case import Case
 from hostile.verdict import Scene
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif("sys.platform != 'linux'", reason="only on Linux
 EVERYTHING = "HOSTILE_EVERYTHING" in os.environ
 _REAL = [
     case
-    for source in (offers, manifests, senders, contents, receivers, resumes, races, channels)
+    for source in (offers, manifests, senders, contents, grants, receivers, resumes, races, channels)
     for case in source.cases()
     if case.really and (EVERYTHING or not case.heavy)
 ]

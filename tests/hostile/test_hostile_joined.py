@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from hostile import contents, joined, manifests, offers, races, receivers, resumes, senders
+from hostile import contents, grants, joined, manifests, offers, races, receivers, resumes, senders
 from hostile.case import Case
 from hostile.verdict import Scene
 
 # Cases of a kind in one test: what pytest does around each would take longer than they do.
 GROUPS: dict[str, list[Case]] = defaultdict(list)
-for source in (offers, manifests, senders, contents, receivers, resumes, races):
+for source in (offers, manifests, senders, contents, grants, receivers, resumes, races):
     for each in source.cases():
         if each.here:
             GROUPS[each.group].append(each)

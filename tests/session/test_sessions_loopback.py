@@ -32,7 +32,7 @@ from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
-from p2pcopy.transfer import blocks, receive_session
+from p2pcopy.transfer import blocks, storing
 from p2pcopy.transfer.receive_session import Consent, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
 
@@ -173,7 +173,7 @@ def test_skipping_while_the_manifest_comes_or_after_the_question(tmp_path: Path,
 def test_names_that_are_taken_are_refused_before_anything_is_stored(tmp_path: Path) -> None:
     for number in range(600):
         make(tmp_path / "tree" / f"{number:04}", b"new")
-    make(tmp_path / "out" / "tree" / "0599", b"old")
+    make(tmp_path / "out" / "tree" / "0599", b"older")
     ends = copy(tmp_path)
     assert [type(error) for error in ends.errors] == [Declined, Declined]
     assert os.listdir(tmp_path / "out" / "tree") == ["0599"]
@@ -195,9 +195,8 @@ def test_more_than_is_allowed(tmp_path: Path, size: int | None) -> None:
     assert not leftovers(tmp_path)
 
 
-@pytest.mark.parametrize("side", [0, 1])
-def test_stopped_by_a_person(tmp_path: Path, side: int) -> None:
-    make(tmp_path / "tree" / "file", noise(8 * MIB))
+def interrupted(work: Path, side: int = 1) -> Ends:
+    """A copy that this side's person stops when the first block is stored."""
 
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
         loop, write = asyncio.get_running_loop(), receiver._store.write
@@ -207,24 +206,50 @@ def test_stopped_by_a_person(tmp_path: Path, side: int) -> None:
             (sender, receiver)[side].stop(Interrupted("Ctrl-C"))
             stopped.set()
 
-        def write_and_stop(*block: Any) -> Any:
+        def write_and_stop(*block: Any, **named: Any) -> Any:
+            result = write(*block, **named)
             loop.call_soon_threadsafe(stop)
             assert stopped.wait(10)
-            return write(*block)
+            return result
 
-        receiver._store.write = write_and_stop  # type: ignore[method-assign,assignment]
+        receiver._store.write = write_and_stop  # type: ignore[method-assign]
 
-    ends = copy(tmp_path, meddle=meddle)
+    return copy(work, meddle=meddle)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_stopped_by_a_person_and_begun_again(tmp_path: Path, side: int) -> None:
+    make(tmp_path / "tree" / "file", noise(8 * MIB))
+    ends = interrupted(tmp_path, side)
     assert type(ends.errors[side]) is Interrupted
     assert type(ends.errors[1 - side]) is ConnectionLost
-    assert not leftovers(tmp_path)
+    assert sorted(leftovers(tmp_path)) == [b"out/tree/.file.p2pcopy-journal", b"out/tree/.file.p2pcopy-part"]
+    again = copy(tmp_path)
+    assert again.errors == [None, None]
+    assert copied(tmp_path / "tree", tmp_path / "out")
+    moved, there = again.receiver.machine.bytes_stored, again.receiver.machine.bytes_resumed
+    assert (moved + there, there > 0) == (8 * MIB, True)
+    assert again.sender.machine.bytes_stored == moved
+
+
+def test_a_file_that_was_rewritten_since_starts_over_and_says_so(tmp_path: Path) -> None:
+    source = tmp_path / "tree" / "file"
+    make(source, noise(8 * MIB))
+    interrupted(tmp_path)
+    make(source, noise(8 * MIB, 2))  # with the same size and time
+    ends = copy(tmp_path)
+    assert ends.errors == [None, None]
+    assert copied(tmp_path / "tree", tmp_path / "out")
+    assert ends.receiver.machine.bytes_resumed == 0
+    for told in (ends.sent, ends.received):
+        assert [note.path for note in told if isinstance(note, events.Note)] == ["tree/file"]
 
 
 def test_a_name_that_the_gate_refuses_ends_it_on_both_sides(tmp_path: Path) -> None:
     make(tmp_path / "tree" / "file", b"new")
 
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
-        receiver._gate = NameGate(os.urandom(16), limits=TransferLimits(max_name_bytes=2))
+        receiver._work._gate = NameGate(os.urandom(16), limits=TransferLimits(max_name_bytes=2))
 
     ends = copy(tmp_path, meddle=meddle)
     assert all(isinstance(error, ProtocolError) for error in ends.errors)
@@ -235,10 +260,10 @@ def test_a_disk_that_fails_ends_it_on_both_sides(tmp_path: Path) -> None:
     make(tmp_path / "tree" / "file", b"new")
 
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
-        def write(*_: object) -> None:
+        def write(*_: object, **__: object) -> None:
             raise LocalFileError("the disk is full")
 
-        receiver._store.write = write  # type: ignore[method-assign,assignment]
+        receiver._store.write = write  # type: ignore[method-assign]
 
     ends = copy(tmp_path, meddle=meddle)
     assert [type(error) for error in ends.errors] == [LocalFileError, LocalFileError]
@@ -279,7 +304,7 @@ def test_a_block_that_is_damaged_once_is_sent_again(tmp_path: Path, monkeypatch:
             return None
         return unpack(block)
 
-    monkeypatch.setattr(receive_session, "unpack_block", damage)
+    monkeypatch.setattr(storing, "unpack_block", damage)
     ends = copy(tmp_path)
     assert ends.errors == [None, None]
     assert copied(tmp_path / "tree", tmp_path / "out")
@@ -289,7 +314,7 @@ def test_a_block_that_is_always_damaged_fails_its_file_only(tmp_path: Path, monk
     make(tmp_path / "tree" / "bad", b"bad")
     make(tmp_path / "tree" / "good", b"good")
     unpack = blocks.unpack_block
-    monkeypatch.setattr(receive_session, "unpack_block", lambda block: None if block.raw_size == 3 else unpack(block))
+    monkeypatch.setattr(storing, "unpack_block", lambda block: None if block.raw_size == 3 else unpack(block))
     ends = copy(tmp_path)
     assert ends.errors == [None, None]
     assert ends.sender.machine.files_damaged == ends.receiver.machine.files_damaged == 1
@@ -305,11 +330,11 @@ def test_a_source_that_changes_fails_on_both_sides_and_the_rest_goes_on(tmp_path
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
         allow = sender._reader.allow
 
-        def vanish(upto: int, skips: Any) -> None:
+        def vanish(*accepted: Any) -> None:
             (tmp_path / "tree" / "a").unlink(missing_ok=True)
-            allow(upto, skips)
+            allow(*accepted)
 
-        sender._reader.allow = vanish  # type: ignore[method-assign]
+        sender._reader.allow = vanish  # type: ignore[method-assign,assignment]
 
     ends = copy(tmp_path, meddle=meddle)
     assert ends.errors == [None, None]

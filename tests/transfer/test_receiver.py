@@ -484,7 +484,9 @@ def test_after_the_end_the_store_may_still_report() -> None:
 def test_what_is_there_is_told_before_it_is_accepted() -> None:
     machine = offered(FILE, LONG)
     machine.accept(2, (), 1.0, [there(0, 0, check=wire.Check.ONLY), there(1, 1)])
-    assert [message for message in map(wire_of, machine.actions()) if not isinstance(message, wire.Credit)] == [
+    actions = machine.actions()
+    assert [isinstance(wire_of(action), wire.Go) for action in actions if isinstance(action, SendControl)][-1]
+    assert [*said(actions, wire.Have), *said(actions, wire.Go)] == [
         wire.Have(0, 0, DIGEST, wire.Check.ONLY),
         wire.Have(1, 1, DIGEST),
         wire.Go(2),
