@@ -137,13 +137,15 @@ class Tried:
 class Mark(StrEnum):
     """What an entry meets at the destination.
 
-    EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides.
+    EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides;
+    FAILS: by something that keeps it out whatever the policy is.
     """
 
     NEW = "new"
     EXISTS = "exists"
     SAME = "same"
     COMPARED = "compared"
+    FAILS = "fails"
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ class BlockReader:
         numbers = list(held.digests)
         if held.check is not Check.SAMPLE or self._verify_resume is VerifyResume.ALL or len(numbers) <= _SAMPLE:
             return numbers
-        return sorted({numbers[0], numbers[-1], *_random.sample(numbers, _SAMPLE - 2)})
+        return sorted({numbers[0], numbers[-1], *_random.sample(numbers[1:-1], _SAMPLE - 2)})
 
     def _compare(self, reading: _Reading) -> Compared:
         """Look at one block more. Raises _Gone when the file differs and is not wanted then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -20,13 +20,15 @@ from p2pcopy.transfer.orders import Abandon, FinishStore, ManifestComplete, Star
 from p2pcopy.transfer.ports import Gate, Log, Store
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
-from p2pcopy.transfer.storing import Begin, Begun, Checked, Damaged, Done, Job, Stored, StoreWork
+from p2pcopy.transfer.storing import MARKS, Begin, Begun, Checked, Damaged, Done, Job, Stored, StoreWork
 from p2pcopy.transfer.summary import Summary, shown
 from p2pcopy.transfer.wire import Check, Kind
 from p2pcopy.transfer.worker import Conveyor
 
 # Files that are whole wait so long for company before they are made final.
 _REST_S: Final = 0.2
+# What the policy decides on.
+_ASKED: Final = tuple(map(MARKS.index, (Mark.EXISTS, Mark.FAILS)))
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,7 @@ class ReceiveSession(Session):
         self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, store.flush, _REST_S)
         self._released = 0
         self._summary = Summary(destination, consent.existing)
-        self._same: list[int] = []
-        self._compared: list[int] = []
-        self._clashes: list[int] = []
+        self._met = bytearray()
         self._begun = 0
         self._there: set[int] = set()
         self._needed = 0
@@ -166,10 +166,8 @@ class ReceiveSession(Session):
             case Outcome():
                 self._take_outcome(done, now)
             case Checked():
-                self._summary.add(done.listed.entries, _marks(done.same, done.compared, done.clashes))
-                self._same += done.same
-                self._compared += done.compared
-                self._clashes += done.clashes
+                self._summary.add(done.listed.entries, [MARKS[met] for met in done.met])
+                self._met += done.met
                 if done.listed.first == 0:
                     self._free_bytes = done.free_bytes
                 self._reusable_bytes = done.reusable_bytes
@@ -240,21 +238,20 @@ class ReceiveSession(Session):
 
     def _lines(self) -> Iterator[events.ManifestLine]:
         """Every entry of the complete manifest, read from the log on the way. For any thread, until something is accepted."""
-        marks = _marks(self._same, self._compared, self._clashes)
-        for index in range(self._summary.entries):
-            yield shown(self._log[index][0], marks.get(index, Mark.NEW))
+        for index, met in enumerate(self._met):
+            yield shown(self._log[index][0], MARKS[met])
 
     def _accept(self, policy: Existing) -> None:
         """Raises Declined when names are taken and nobody has said what to do about it."""
-        if self._clashes and policy in (Existing.ASK, Existing.REFUSE):
-            path = self._log[self._clashes[0]][0].path
+        met = bytes(self._met[self._begun :])
+        taken = sum(map(met.count, _ASKED))
+        if taken and policy in (Existing.ASK, Existing.REFUSE):
+            first = self._begun + min(met.index(mark) for mark in _ASKED if mark in met)
             raise Declined(
-                f"{len(self._clashes)} of the names are taken at the destination, the first is {display(path)}",
-                "The receiver can choose --existing skip, rename or replace, or another place with --output.",
+                f"{taken} of the names are taken at the destination, the first is {display(self._log[first][0].path)}",
+                "The receiver can choose --existing skip, rename, replace or resume, or another place with --output.",
             )
-        taken = self._same + self._clashes
-        self._same, self._compared, self._clashes = [], [], []
-        self._disk.put(Begin(self._begun, self._summary.entries, policy, self.machine.block_size, taken))
+        self._disk.put(Begin(self._begun, policy, self.machine.block_size, met))
         self._begun = self._summary.entries
 
     def _take_begun(self, begun: Begun, now: float) -> None:
@@ -287,11 +284,3 @@ class ReceiveSession(Session):
             file=self._current,
             bytes_resumed=machine.bytes_resumed,
         )
-
-
-def _marks(same: Sequence[int], compared: Sequence[int], clashes: Sequence[int]) -> dict[int, Mark]:
-    return {
-        **dict.fromkeys(same, Mark.SAME),
-        **dict.fromkeys(compared, Mark.COMPARED),
-        **dict.fromkeys(clashes, Mark.EXISTS),
-    }

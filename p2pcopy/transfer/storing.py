@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from p2pcopy.config import Existing
+from p2pcopy.events import Mark
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.held import Held
-from p2pcopy.transfer.items import Outcome, Useless
+from p2pcopy.transfer.items import Clash, Outcome, Useless
 from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.ports import Gate, Log, Store
 from p2pcopy.transfer.wire import Kind
 
+# A mark is kept as its place in here: a byte for each of a million entries.
+MARKS: Final = tuple(Mark)
+_TAKEN: Final = frozenset(map(MARKS.index, (Mark.EXISTS, Mark.SAME, Mark.FAILS)))
+
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Entries start to stop are accepted under this policy: sort out what is refused, make directories and links.
+    """The entries from start on are accepted under this policy: sort out what is refused, make directories and links.
 
-    taken: those of them whose names are taken.
+    met: what they meet, a mark each.
     """
 
     start: int
-    stop: int
     policy: Existing
     block_size: int
-    taken: Sequence[int]
+    met: bytes
+
+    @property
+    def stop(self) -> int:
+        """The index behind the last entry."""
+        return self.start + len(self.met)
 
 
 Job = Listed | ManifestComplete | StartOver | StoreBlock | Commit | Abandon | FinishStore | Begin
@@ -34,16 +43,13 @@ Job = Listed | ManifestComplete | StartOver | StoreBlock | Commit | Abandon | Fi
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The entries of the job may be stored.
+    """The entries of the job may be stored. met: what they meet, a mark each.
 
-    same: indices of those that are there already; compared: of those whose content decides; clashes: of those whose names are
-    taken otherwise. free_bytes: at the first entries only; None where nobody knows. reusable_bytes: taken by old part files.
+    free_bytes: at the first entries only; None where nobody knows. reusable_bytes: taken by old part files.
     """
 
     listed: Listed
-    same: Sequence[int]
-    compared: Sequence[int]
-    clashes: Sequence[int]
+    met: bytes
     free_bytes: int | None
     reusable_bytes: int
 
@@ -112,24 +118,14 @@ class StoreWork:
                 assert_never(job)
 
     def _check(self, listed: Listed) -> Checked:
-        same: list[int] = []
-        compared: list[int] = []
-        clashes: list[int] = []
+        met = bytearray()
         for index, entry in enumerate(listed.entries, listed.first):
             self._gate.admit(entry)
             self._log.append(entry)
-            clash = self._store.admit(index, entry)
-            if clash is None:
-                continue
-            if clash.compare:
-                compared.append(index)
-            elif clash.same:
-                same.append(index)
-            else:
-                clashes.append(index)
+            met.append(_mark(self._store.admit(index, entry)))
         # Asked once: later, what has come meanwhile would count twice.
         free_bytes = self._store.free_bytes() if listed.first == 0 else None
-        return Checked(listed, same, compared, clashes, free_bytes, self._store.reusable_bytes())
+        return Checked(listed, bytes(met), free_bytes, self._store.reusable_bytes())
 
     def _store_block(self, job: StoreBlock) -> Done:
         block = job.block
@@ -144,19 +140,16 @@ class StoreWork:
         if job.start == 0:
             self._store.begin(job.block_size)
         self._store.resolve(job.policy)
-        refused: dict[int, Outcome] = {}
-        for index in job.taken:
-            outcome = self._store.refuses(index, self._log[index][0])
-            if outcome is not None:
-                refused[index] = outcome
+        refused: list[Outcome] = []
         made: list[Outcome] = []
         held: list[Held] = []
         useless: list[Useless] = []
         size = 0
-        for index in range(job.start, job.stop):
-            if index in refused:
-                continue
+        for index, met in enumerate(job.met, job.start):
             entry = self._log[index][0]
+            if met in _TAKEN and (outcome := self._store.refuses(index, entry)) is not None:
+                refused.append(outcome)
+                continue
             if entry.kind is not Kind.FILE:
                 made += self._store.other(index, entry)
                 continue
@@ -166,4 +159,14 @@ class StoreWork:
                     held.append(there)
                 case Useless() as there:
                     useless.append(there)
-        return Begun(job, tuple(refused.values()), made, held, useless, size)
+        return Begun(job, refused, made, held, useless, size)
+
+
+def _mark(clash: Clash | None) -> int:
+    if clash is None:
+        return MARKS.index(Mark.NEW)
+    if clash.hopeless:
+        return MARKS.index(Mark.FAILS)
+    if clash.compare:
+        return MARKS.index(Mark.COMPARED)
+    return MARKS.index(Mark.SAME if clash.same else Mark.EXISTS)

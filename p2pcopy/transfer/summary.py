@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from p2pcopy import events
 from p2pcopy.transfer.wire import Entry, Kind
 
 SHOWN: Final = 1000
-
-_NONE: Final[Mapping[int, events.Mark]] = {}
 
 
 class Summary:
@@ -23,19 +21,19 @@ class Summary:
         self._policy = policy
         self._lines: list[events.ManifestLine] = []
 
-    def add(self, entries: Sequence[Entry], marks: Mapping[int, events.Mark] = _NONE) -> None:
-        """The next entries. marks: what some of them meet at the destination, by their indices in the whole manifest."""
-        same = sum(mark is events.Mark.SAME for mark in marks.values())
+    def add(self, entries: Sequence[Entry], marks: Sequence[events.Mark] = ()) -> None:
+        """The next entries. marks: what they meet at the destination; none at the sender."""
+        new, same = marks.count(events.Mark.NEW), marks.count(events.Mark.SAME)
         self.same += same
-        self.existing += len(marks) - same
-        for index, entry in enumerate(entries, self.entries):
+        self.existing += len(marks) - new - same
+        for entry, mark in zip(entries, marks or [events.Mark.NEW] * len(entries), strict=True):
             self.files += entry.kind is Kind.FILE
             self.directories += entry.kind is Kind.DIRECTORY
             self.links += entry.kind is Kind.LINK
             self.bytes += entry.size or 0
             self.streams += entry.size is None
             if len(self._lines) < SHOWN:
-                self._lines.append(shown(entry, marks.get(index, events.Mark.NEW)))
+                self._lines.append(shown(entry, mark))
         self.entries += len(entries)
 
     def manifest(self) -> events.Manifest:

@@ -16,6 +16,7 @@ _FATES: Final[dict[str, str]] = {
     events.Mark.EXISTS: "exists",
     events.Mark.SAME: "there already",
     events.Mark.COMPARED: "compared by content",
+    events.Mark.FAILS: "something else is there: fails",
 }
 _POLICIES: Final[dict[str, str]] = {
     Existing.ASK: "asked",

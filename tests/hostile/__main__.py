@@ -45,8 +45,6 @@ def _played(value: object) -> Played:
     match value:
         case (str(name), int(seconds) | float(seconds), int(peak)):
             return Played(name, seconds, peak)
-        case [str(name), int(seconds) | float(seconds), int(peak)]:
-            return Played(name, seconds, peak)
     raise TypeError(f"{value!r} was never measured")
 
 

@@ -10,12 +10,13 @@ from p2pcopy.transfer.wire import Entry, Kind
 def test_everything_is_counted_and_the_first_lines_are_kept() -> None:
     summary = Summary("out", "skip")
     summary.add(
-        [Entry(Kind.DIRECTORY, "d"), Entry(Kind.LINK, "d/l", target="f"), Entry(Kind.FILE, "d/f", 7)], {2: Mark.EXISTS}
+        [Entry(Kind.DIRECTORY, "d"), Entry(Kind.LINK, "d/l", target="f"), Entry(Kind.FILE, "d/f", 7)],
+        [Mark.NEW, Mark.NEW, Mark.EXISTS],
     )
     summary.add([Entry(Kind.FILE, "stream", None)])
     summary.add(
         [Entry(Kind.FILE, f"d/{number}", 1) for number in range(SHOWN)],
-        {5: Mark.EXISTS, 6: Mark.SAME, 1002: Mark.COMPARED},
+        [Mark.NEW, Mark.EXISTS, Mark.SAME, *[Mark.NEW] * (SHOWN - 4), Mark.COMPARED],
     )
     manifest = summary.manifest()
     assert (manifest.files, manifest.directories, manifest.links) == (2 + SHOWN, 1, 1)
