@@ -138,7 +138,7 @@ class Mark(StrEnum):
     """What an entry meets at the destination.
 
     EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides;
-    FAILS: by something that keeps it out whatever the policy is.
+    FAILS: by something that keeps it out whatever the policy is; BEGUN: an earlier run has left a part of it.
     """
 
     NEW = "new"
@@ -146,6 +146,7 @@ class Mark(StrEnum):
     SAME = "same"
     COMPARED = "compared"
     FAILS = "fails"
+    BEGUN = "begun"
 
 
 @dataclass(frozen=True)

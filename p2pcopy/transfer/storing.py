@@ -122,7 +122,9 @@ class StoreWork:
         for index, entry in enumerate(listed.entries, listed.first):
             self._gate.admit(entry)
             self._log.append(entry)
-            met.append(_mark(self._store.admit(index, entry)))
+            before = self._store.reusable_bytes()
+            clash = self._store.admit(index, entry)
+            met.append(_mark(clash, begun=self._store.reusable_bytes() > before))
         # Asked once: later, what has come meanwhile would count twice.
         free_bytes = self._store.free_bytes() if listed.first == 0 else None
         return Checked(listed, bytes(met), free_bytes, self._store.reusable_bytes())
@@ -162,9 +164,9 @@ class StoreWork:
         return Begun(job, refused, made, held, useless, size)
 
 
-def _mark(clash: Clash | None) -> int:
+def _mark(clash: Clash | None, *, begun: bool) -> int:
     if clash is None:
-        return MARKS.index(Mark.NEW)
+        return MARKS.index(Mark.BEGUN if begun else Mark.NEW)
     if clash.hopeless:
         return MARKS.index(Mark.FAILS)
     if clash.compare:

@@ -9,6 +9,8 @@ from p2pcopy import events
 from p2pcopy.transfer.wire import Entry, Kind
 
 SHOWN: Final = 1000
+# With these no name is taken by anything else.
+_FREE: Final = (events.Mark.NEW, events.Mark.BEGUN, events.Mark.SAME)
 
 
 class Summary:
@@ -23,9 +25,8 @@ class Summary:
 
     def add(self, entries: Sequence[Entry], marks: Sequence[events.Mark] = ()) -> None:
         """The next entries. marks: what they meet at the destination; none at the sender."""
-        new, same = marks.count(events.Mark.NEW), marks.count(events.Mark.SAME)
-        self.same += same
-        self.existing += len(marks) - new - same
+        self.same += marks.count(events.Mark.SAME)
+        self.existing += sum(mark not in _FREE for mark in marks)
         for entry, mark in zip(entries, marks or [events.Mark.NEW] * len(entries), strict=True):
             self.files += entry.kind is Kind.FILE
             self.directories += entry.kind is Kind.DIRECTORY

@@ -17,6 +17,7 @@ _FATES: Final[dict[str, str]] = {
     events.Mark.SAME: "there already",
     events.Mark.COMPARED: "compared by content",
     events.Mark.FAILS: "something else is there: fails",
+    events.Mark.BEGUN: "begun: goes on",
 }
 _POLICIES: Final[dict[str, str]] = {
     Existing.ASK: "asked",

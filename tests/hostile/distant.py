@@ -48,6 +48,21 @@ async def play(case: Case, work: Path) -> Outcome:
     return Outcome(ended.exit_code, said, seconds, int(peak[1]) * 1024)
 
 
+async def seen(case: Case, work: Path) -> bytes:
+    """What a terminal gets while a victim is attacked that runs there, and asks whoever sits there."""
+    with Processes(work) as start:
+        victim = start.start(*_command(case), terminal=True)
+        async with _connection(case, victim, work) as rogue:
+            attack = asyncio.create_task(_attack(case, rogue))
+            try:
+                ended = await _end(victim, attack, case.seconds)
+            finally:
+                attack.cancel()
+                await asyncio.wait([attack])
+    assert ended.exit_code in case.codes, ended.out
+    return ended.out
+
+
 def _command(case: Case) -> list[str]:
     common = ["--no-stun", *case.options]
     victim = case.victim
