@@ -76,9 +76,9 @@ def table(tally: Tally) -> Iterator[str]:
 
 
 def _kind(name: str) -> str:
-    """The first words: "sender: nonsense at open: deep arrays" is nonsense."""
+    """The first words: of "sender: nonsense at open: deep arrays" it is "nonsense"."""
     kind = name.split(": ")[1]
-    for few in (" at ", " after ", " '", " that ", " of "):
+    for few in (" at ", " after ", " '", " that ", " is "):
         kind = kind.partition(few)[0]
     return kind
 

@@ -17,8 +17,8 @@ Play = Callable[["Rogue"], Awaitable[None]]
 MB = 1_000_000
 # The program as it stands, without a peer, has about 70 MB; the window adds 32 MiB.
 MEMORY = 150 * MB
-# Of a victim that is attacked at once; on a busy machine.
-SECONDS = 10.0
+# Most take a fraction of a second, where the machine has nothing else to do.
+SECONDS = 20.0
 LIMITS = TransferLimits(block_size=65536)
 # Silence takes seconds instead of a quarter of a minute.
 IMPATIENT = TransferLimits(block_size=65536, ping_s=0.1, silence_s=0.6, hello_s=0.6, goodbye_s=0.3)
@@ -91,11 +91,8 @@ class Case:
     @property
     def group(self) -> str:
         """Cases of a kind have the first words of their names in common."""
-        return (
-            f"{self.role}: {self.name.partition(':')[0]}"
-            if ":" in self.name
-            else f"{self.role}: {self.name.split()[0]}"
-        )
+        kind, colon, _ = self.name.partition(":")
+        return f"{self.role}: {kind if colon else self.name.split()[0]}"
 
     def __str__(self) -> str:
         return f"{self.role}: {self.name}"

@@ -100,7 +100,6 @@ def cases() -> Iterator[Case]:
         _ANY,
         arrives={f"tree/below/{n}": B for n in range(400)},
         really=True,
-        seconds=20,
     )
 
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trees import noise
+from trees import make, noise
 
 from hostile import joined
-from hostile.case import INTEGRITY, LOCAL, LOST, OK, PROTOCOL, Case, Play, Sending
+from hostile.case import INTEGRITY, LIMITS, LOCAL, LOST, OK, PROTOCOL, Case, Play, Receiving, Sending
 from hostile.forging import BLOCK, Json, blocks, directory, end, entry, file_digest, piece, total, whole
 from hostile.rogue import Rogue, Step
-from p2pcopy.config import MIB, TransferLimits
+from p2pcopy.config import MIB, Existing, TransferLimits
 
 _SIZE = 5 * MIB + 1000
 _OLD = noise(_SIZE, 2)
 _NEW = noise(_SIZE, 3)
 _CAME = 3 * MIB // BLOCK
 _ENTRIES = [directory(), entry(path="tree/large", size=_SIZE)]
-_BRIEF = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.5)
+_BRIEF = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.8)
 
 
 def cases() -> Iterator[Case]:
     yield from _of_senders()
+    yield from _of_comparing()
     yield from _of_receivers()
 
 
@@ -81,6 +83,18 @@ def _of_senders() -> Iterator[Case]:
         for number, block in enumerate(blocks(_OLD)):
             if number not in held:
                 rogue.throw(*whole(1, number, block))
+        rogue.throw(end(1, _OLD))
+        totals(rogue, _OLD)
+        await rogue.part()
+
+    async def whatever_is_missing(rogue: Rogue) -> None:
+        held = await _held(rogue)
+        await rogue.pour(
+            message
+            for number, block in enumerate(blocks(_OLD))
+            if number not in held
+            for message in whole(1, number, block)
+        )
         rogue.throw(end(1, _OLD))
         totals(rogue, _OLD)
         await rogue.part()
@@ -183,9 +197,124 @@ def _of_senders() -> Iterator[Case]:
             (code,),
             prepare=_interrupted,
             arrives={"tree/large": arrives} if arrives else {},
-            limits=_BRIEF,
+            limits=_BRIEF if name in ("with the end", "from the beginning, without anything") else LIMITS,
             really=name in ("as it should be", "a block that is there", "with another file", "from the beginning"),
         )
+
+    for name, tamper in _TAMPERED.items():
+
+        def tampered(work: Path, tamper: Callable[[Path, Path], None] = tamper) -> None:
+            _interrupted(work)
+            tree = work / "out" / "tree"
+            tamper(tree / ".large.p2pcopy-part", tree / ".large.p2pcopy-journal")
+
+        yield Case(
+            f"finds {name}",
+            whatever_is_missing,
+            (OK, LOCAL, INTEGRITY),
+            prepare=tampered,
+            arrives={"tree/large": _OLD, "tree/.large.p2pcopy-part/file": b"", "tree/.large.p2pcopy-journal/file": b""},
+            really=name in ("a journal that is a link", "a part file that is a hard link"),
+        )
+
+
+def _link(left: Path) -> None:
+    left.unlink()
+    left.symlink_to("../../beside/secret")
+
+
+def _hard_link(left: Path) -> None:
+    left.unlink()
+    left.hardlink_to(left.parents[2] / "beside" / "secret")
+
+
+def _directory(left: Path) -> None:
+    left.unlink()
+    left.mkdir()
+    (left / "file").write_bytes(b"")
+
+
+def _overwrite(left: Path, start: int) -> None:
+    with left.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(1000))
+
+
+_TAMPERED: dict[str, Callable[[Path, Path], None]] = {
+    "a journal that is a link": lambda part, journal: _link(journal),
+    "a journal that is a hard link": lambda part, journal: _hard_link(journal),
+    "a journal that is a directory": lambda part, journal: _directory(journal),
+    "a journal that is empty": lambda part, journal: os.truncate(journal, 0),
+    "a journal that ends early": lambda part, journal: os.truncate(journal, journal.stat().st_size - 7),
+    "a journal that is damaged": lambda part, journal: _overwrite(journal, 200),
+    "a part file that is a link": lambda part, journal: _link(part),
+    "a part file that is a hard link": lambda part, journal: _hard_link(part),
+    "a part file that is a directory": lambda part, journal: _directory(part),
+    "a part file that ends early": lambda part, journal: os.truncate(part, BLOCK),
+    "a part file with another beginning": lambda part, journal: _overwrite(part, 0),
+    "no part file": lambda part, journal: part.unlink(),
+    "no journal": lambda part, journal: journal.unlink(),
+}
+
+
+# The receiver has a file of that name and size, and compares
+
+
+def _there(work: Path) -> None:
+    make(work / "out" / "tree" / "large", _OLD)
+
+
+def _of_comparing() -> Iterator[Case]:
+    """With --checksum. What is there may be replaced by what is whole, and where the user wants that, by nothing else."""
+
+    def sending(content: bytes, flags: int, check: bytes | None = None) -> Play:
+        async def play(rogue: Rogue) -> None:
+            await _held(rogue)
+            await rogue.pour(_flagged(1, content, lambda number: flags))
+            rogue.throw(end(1, content, flags=flags, **({} if check is None else {"check": check})))
+            rogue.end({1: content}, **({} if check is None else {"digest": total({1: check})}))
+            await rogue.part()
+
+        return play
+
+    async def the_same(rogue: Rogue) -> None:
+        """Legal: says that it is."""
+        assert len(await _held(rogue)) == len(blocks(_OLD))
+        rogue.throw(end(1, _OLD))
+        rogue.end({1: _OLD})
+        await rogue.part()
+
+    async def not_the_same(rogue: Rogue) -> None:
+        """Says that nothing has to be sent, of another file."""
+        await _held(rogue)
+        rogue.throw(end(1, _NEW))
+        rogue.end({1: _NEW})
+        await rogue.part()
+
+    plays: dict[str, tuple[Play, dict[Existing, tuple[int, ...]]]] = {
+        "the same": (the_same, {Existing.REPLACE: (OK,), Existing.SKIP: (OK,)}),
+        "another, and nothing is sent": (not_the_same, {Existing.REPLACE: (INTEGRITY,), Existing.SKIP: (INTEGRITY,)}),
+        "another, and it is sent": (sending(_NEW, 0), {Existing.REPLACE: (PROTOCOL,), Existing.SKIP: (PROTOCOL,)}),
+        "another, from the beginning": (
+            sending(_NEW, 2),
+            {Existing.SKIP: (OK, LOCAL, PROTOCOL), Existing.RESUME: (OK, LOCAL, PROTOCOL), Existing.REPLACE: (OK,)},
+        ),
+        "another, from the beginning, and bad": (sending(_NEW, 2, bytes(32)), {Existing.REPLACE: (INTEGRITY,)}),
+    }
+    for name, (play, policies) in plays.items():
+        for policy, codes in policies.items():
+            replaced = policy is Existing.REPLACE and codes == (OK,)
+            yield Case(
+                f"compares: {name}, {policy}",
+                play,
+                codes,
+                Receiving(policy),
+                prepare=_there,
+                arrives={"tree/large": _OLD if "same" in name else _NEW} if replaced else {},
+                options=("--checksum",),
+                really=True,
+                apart=True,
+            )
 
 
 # The receiver says what it has

@@ -133,7 +133,7 @@ def _totals() -> Iterator[Case]:
 
         return play
 
-    brief = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.5)
+    brief = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.8)
     for name, (lie, codes) in lies.items():
         yield Case(f"totals: {name}", ending(lie), codes, arrives=WHOLE, limits=brief, really=name == "another digest")
 
@@ -167,7 +167,7 @@ def _silence() -> Iterator[Case]:
         )
     for step in (Step.HELLO, Step.SENDING):
         yield Case(
-            f"a quarter of a minute of silence after {step.name.lower()}",
+            f"silence after {step.name.lower()}, as long as it takes",
             then(step, Rogue.mute),
             (LOST,),
             seconds=30,
@@ -186,7 +186,7 @@ def _floods() -> Iterator[Case]:
         rogue.end(FILES)
         await rogue.part()
 
-    yield Case("flood: pings", pings, (OK,), arrives=WHOLE, really=True, seconds=20)
+    yield Case("flood: pings", pings, (OK,), arrives=WHOLE, really=True)
 
     async def pongs(rogue: Rogue) -> None:
         await rogue.send_up_to(Step.ACCEPTED)
