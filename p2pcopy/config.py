@@ -137,6 +137,9 @@ class TransferLimits:
     silence_s: float = 14.0
     hello_s: float = 14.0
     goodbye_s: float = 5.0
+    busy_s: float = 15.0
+    waiting_s: float = 60.0
+    idle_s: float = 1800.0
 
 
 def parse_duration(text: str) -> float:

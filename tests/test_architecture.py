@@ -73,6 +73,7 @@ PURE = (
     "p2pcopy.transfer.outbox",
     "p2pcopy.transfer.pace",
     "p2pcopy.transfer.packing",
+    "p2pcopy.transfer.patience",
     "p2pcopy.transfer.ports",
     "p2pcopy.transfer.receiver",
     "p2pcopy.transfer.records",

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from typing import BinaryIO, Final
@@ -52,7 +52,8 @@ class _Gone(Exception):
 class _Reading:
     """The file in work. read: gives at most that many bytes, none at the end; left: bytes to come, None for a stream.
 
-    held: blocks that the receiver has; to_compare: those of them that are to be looked at before; over: one of them differed.
+    held: blocks that the receiver has; to_compare: the places among them of those that are looked at before, of which the first
+    compared are done; over: one of them differed.
     """
 
     entry: Entry
@@ -61,7 +62,8 @@ class _Reading:
     left: int | None
     kind: Compressible | None
     held: Held | None = None
-    to_compare: deque[int] = field(default_factory=deque)
+    to_compare: Sequence[int] = ()
+    compared: int = 0
     over: bool = False
     number: int = 0
     size: int = 0
@@ -157,7 +159,7 @@ class BlockReader:
                 return None
             if self._is_dropped():
                 raise _Gone(FaultReason.DROPPED)
-            if reading.to_compare:
+            if reading.compared < len(reading.to_compare):
                 return self._compare(reading)
             self._leave_out(reading)
             if raw := self._read_block(reading):
@@ -242,22 +244,23 @@ class BlockReader:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         reading = _Reading(entry, partial(os.read, descriptor), descriptor, entry.size, kind, held)
         if held is not None:
-            reading.to_compare.extend(self._choose(held))
+            reading.to_compare = self._choose(held)
         return reading
 
-    def _choose(self, held: Held) -> list[int]:
-        """The blocks that are compared before any is left out."""
-        numbers = list(held.digests)
-        if held.check is not Check.SAMPLE or self._verify_resume is VerifyResume.ALL or len(numbers) <= _SAMPLE:
-            return numbers
-        return sorted({numbers[0], numbers[-1], *_random.sample(numbers[1:-1], _SAMPLE - 2)})
+    def _choose(self, held: Held) -> Sequence[int]:
+        """The blocks that are compared before any is left out, by their places among those of the receiver."""
+        count = len(held.digests)
+        if held.check is not Check.SAMPLE or self._verify_resume is VerifyResume.ALL or count <= _SAMPLE:
+            return range(count)
+        return [0, *sorted(_random.sample(range(1, count - 1), _SAMPLE - 2)), count - 1]
 
     def _compare(self, reading: _Reading) -> Compared:
         """Look at one block more. Raises _Gone when the file differs and is not wanted then."""
         held, descriptor = reading.held, reading.descriptor
         if held is None or descriptor is None:
             raise InternalError("there is nothing to compare")
-        number = reading.to_compare.popleft()
+        number = held.digests.number(reading.to_compare[reading.compared])
+        reading.compared += 1
         start = number * self._block_size
         os.lseek(descriptor, start, os.SEEK_SET)
         raw = _read(reading.read, min(self._block_size, (reading.entry.size or 0) - start))
@@ -268,8 +271,8 @@ class BlockReader:
             reading.held, reading.over = None, True
             with self._lock:
                 self._over.add(self._position)
-            reading.to_compare.clear()
-        if not reading.to_compare:
+            reading.to_compare = ()
+        if reading.compared >= len(reading.to_compare):
             os.lseek(descriptor, 0, os.SEEK_SET)
         return Compared(self._position, same)
 

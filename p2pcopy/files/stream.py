@@ -29,7 +29,7 @@ class StreamStore:
     max_waiting: bytes that may arrive before their turn; a peer that goes beyond breaks the protocol (ProtocolError).
     """
 
-    def __init__(self, fd: int, *, max_waiting: int = 64 * MIB) -> None:
+    def __init__(self, fd: int, *, max_waiting: int = 144 * MIB) -> None:
         memory.keep_freed()
         self.folds_names = False
         self._fd = fd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,56 +12,67 @@ from p2pcopy.transfer.wire import DIGEST_SIZE, MAX_HELD, UPDATE_HINT, Check, Hav
 
 
 class Digests(Mapping[int, bytes]):
-    """Digests by the number of their block, in ascending order."""
+    """Digests by the number of their block, in ascending order: 32 bytes a block, and 16 for each gap between them."""
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._runs: list[bytearray] = []
-        self._blocks = 0
+        self._digests = bytearray()
+        self._starts = array("Q")  # the first block of each run of blocks that follow one another
+        self._before = array("Q")  # how many blocks are here before each run
 
     def append(self, first: int, digests: bytes) -> None:
         """Those of blocks that follow one another. Raises ValueError unless they are whole, and behind all that are here."""
-        blocks, rest = divmod(len(digests), DIGEST_SIZE)
-        if rest or not blocks or first < self.end:
+        if len(digests) % DIGEST_SIZE or not digests or first < self.end:
             raise ValueError(f"{len(digests)} bytes of digests from block {first} do not follow block {self.end - 1}")
-        if self._runs and first == self.end:
-            self._runs[-1] += digests
-        else:
+        if not self._starts or first > self.end:
             self._starts.append(first)
-            self._runs.append(bytearray(digests))
-        self._blocks += blocks
+            self._before.append(len(self))
+        self._digests += digests
 
     @property
     def end(self) -> int:
         """The number behind the last block."""
-        return self._starts[-1] + len(self._runs[-1]) // DIGEST_SIZE if self._runs else 0
+        return self._starts[-1] + len(self) - self._before[-1] if self._starts else 0
+
+    def number(self, place: int) -> int:
+        """Of the block at this place among those that are here, from 0."""
+        run = bisect_right(self._before, place) - 1
+        return self._starts[run] + place - self._before[run]
 
     def runs(self, most: int) -> Iterator[tuple[int, bytes]]:
         """The first number and the digests of blocks that follow one another, at most so many blocks at a time."""
-        step = most * DIGEST_SIZE
-        for start, run in zip(self._starts, self._runs, strict=True):
-            for position in range(0, len(run), step):
-                yield start + position // DIGEST_SIZE, bytes(run[position : position + step])
+        for run, start in enumerate(self._starts):
+            for place in range(self._before[run], self._stop(run), most):
+                stop = min(place + most, self._stop(run))
+                yield start + place - self._before[run], self._slice(place, stop)
 
     def run_at(self, number: int) -> bytes:
         """The digests of this block and of all that follow it without a gap; b"" when it is not here."""
-        place = bisect_right(self._starts, number) - 1
-        return bytes(self._runs[place][(number - self._starts[place]) * DIGEST_SIZE :]) if place >= 0 else b""
+        place, stop = self._find(number)
+        return self._slice(place, stop) if place < stop else b""
 
     def __getitem__(self, number: int) -> bytes:
-        place = bisect_right(self._starts, number) - 1
-        if place >= 0:
-            position = (number - self._starts[place]) * DIGEST_SIZE
-            if position < len(self._runs[place]):
-                return bytes(self._runs[place][position : position + DIGEST_SIZE])
-        raise KeyError(number)
+        place, stop = self._find(number)
+        if place >= stop:
+            raise KeyError(number)
+        return self._slice(place, place + 1)
 
     def __iter__(self) -> Iterator[int]:
-        for start, run in zip(self._starts, self._runs, strict=True):
-            yield from range(start, start + len(run) // DIGEST_SIZE)
+        for run, start in enumerate(self._starts):
+            yield from range(start, start + self._stop(run) - self._before[run])
 
     def __len__(self) -> int:
-        return self._blocks
+        return len(self._digests) // DIGEST_SIZE
+
+    def _find(self, number: int) -> tuple[int, int]:
+        """Where this block would be, and where the run ends in which it is; it is not here when that is not behind it."""
+        run = bisect_right(self._starts, number) - 1
+        return (self._before[run] + number - self._starts[run], self._stop(run)) if run >= 0 else (0, 0)
+
+    def _stop(self, run: int) -> int:
+        return self._before[run + 1] if run + 1 < len(self._before) else len(self)
+
+    def _slice(self, place: int, stop: int) -> bytes:
+        return bytes(self._digests[place * DIGEST_SIZE : stop * DIGEST_SIZE])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ _LEAST_PIECE: Final = 4096
 
 
 class Packed(Struct, frozen=True, gc=False):
-    """A data message. cost: bytes of credit."""
+    """A data message. cost: bytes of credit; raw_size: of the blocks that begin in it, as they are in their files."""
 
     message: bytes
     cost: int
+    raw_size: int = 0
 
 
 class Packer:
@@ -30,6 +31,7 @@ class Packer:
         self._parts: list[bytes | memoryview] = []
         self._size = 0
         self._records = 0
+        self._raw_size = 0
         self.resize(message_size)
 
     def resize(self, message_size: int) -> None:
@@ -60,6 +62,7 @@ class Packer:
             self._parts += (head, part)
             self._size += head_size + length
             self._records += 1
+            self._raw_size += raw_size if offset == 0 else 0
             offset += length
         if self._size == self._message_size:
             self.close()
@@ -67,8 +70,8 @@ class Packer:
     def close(self) -> None:
         """What is gathered becomes a message that is not full."""
         if self._records:
-            self._full.append(Packed(b"".join(self._parts), cost(self._size, self._records)))
-            self._parts, self._size, self._records = [], 0, 0
+            self._full.append(Packed(b"".join(self._parts), cost(self._size, self._records), self._raw_size))
+            self._parts, self._size, self._records, self._raw_size = [], 0, 0, 0
 
     def take(self) -> list[Packed]:
         """The messages that are full or closed; each is given out once."""

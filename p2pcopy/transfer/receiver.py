@@ -375,7 +375,10 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         if self.state not in (State.OPEN, State.LISTED, State.ENDED):
             return
         limit = self._window.announce(always=always)
-        if limit is not None or (always and self._stored_told != self.bytes_stored):
+        # A peer that waits for us hears that we are still at it.
+        busy = self._finishing or self._in_store > 0 or self._window.held > 0
+        again = busy and now - self._credit_told >= self.limits.busy_s
+        if limit is not None or again or (always and self._stored_told != self.bytes_stored):
             self._credit_told = now
             self._stored_told = self.bytes_stored
             self._say(wire.Credit(self._window.limit, self.bytes_stored))

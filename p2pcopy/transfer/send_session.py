@@ -113,6 +113,10 @@ class SendSession(Session):
                         assert_never(action)
         self._moved.set()
 
+    def tick_machine(self) -> None:
+        self.machine.backlog = self.channel.backlog
+        super().tick_machine()
+
     def connection_ended(self) -> None:
         if self.machine.state is State.PARTING:
             self.machine.state = State.OVER

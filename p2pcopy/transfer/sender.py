@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -24,11 +24,15 @@ from p2pcopy.transfer.held import Held, Holdings
 from p2pcopy.transfer.ledger import Phase
 from p2pcopy.transfer.outbox import Outbox
 from p2pcopy.transfer.packing import Packed, Packer
+from p2pcopy.transfer.patience import Patience
 from p2pcopy.transfer.totals import TotalDigest
 from p2pcopy.transfer.wire import Entry, FaultReason, Role
 
 # Blocks that the peer may have asked for again at a time; an honest one has far fewer.
 MAX_ASKED: Final = 1024
+# Blocks that may arrive damaged in a transfer. Whoever has more has lost whole files to it.
+MAX_DAMAGED: Final = 65536
+_REREAD_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """A block arrived damaged: read it once more, and call sent_again() or fault(). There is one at a time."""
+    """A block arrived damaged: read it once more, and call sent_again() or fault()."""
 
     entry: int
     block: int
@@ -79,6 +83,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
     """Feed it entries while manifest_room, and messages while room, says so.
 
     Blocks and end records are packed by whoever reads, with a Packer; file_end() tells of the ends among them.
+    bytes_read: of file content given to data(); backlog: bytes of messages that the network has not taken, to be set before tick().
     It moves from OPEN to LISTED with manifest_complete(), and to ENDED with all_read().
     """
 
@@ -88,6 +93,8 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
     def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
         super().__init__(limits, software, now, credit=0)
         self.bytes_stored = 0
+        self.bytes_read = 0
+        self.backlog = 0
         self.files_damaged = 0
         self._outbox = Outbox()
         self._faults = Packer(limits.max_data_message)
@@ -95,7 +102,9 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._failed_there = 0
         self._holdings = Holdings()
         self._asked: deque[tuple[int, int]] = deque()
-        self._rereading: tuple[int, int] | None = None
+        self._times_asked: Counter[tuple[int, int]] = Counter()
+        self._rereading: set[tuple[int, int]] = set()
+        self._patience = Patience(limits, now)
         self._parted: float | None = None
 
     # What comes in from the peer, besides control_received().
@@ -133,9 +142,13 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._actions.append(Accepted(go.upto, tuple(go.skip), held))
 
     def _take_credit(self, credit: wire.Credit, size: int, now: float) -> None:
+        moved = credit.limit > self._outbox.credit.limit or credit.stored > self.bytes_stored
+        self._patience.said(now, moved=moved)
         self._outbox.credit.grant(credit.limit)
-        if credit.stored < self.bytes_stored:
-            raise ProtocolError("the other side has stored less than before", wire.UPDATE_HINT)
+        if not self.bytes_stored <= credit.stored <= self.bytes_read:
+            raise ProtocolError(
+                "the other side has stored less than before, or more than was sent to it", wire.UPDATE_HINT
+            )
         self.bytes_stored = credit.stored
         self._pump()
 
@@ -145,12 +158,20 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
             raise ProtocolError("the other side asks again for what it has not accepted", wire.UPDATE_HINT)
         if self._ledger.faulted(entry):
             return
-        if self._ledger.phase(entry) != Phase.ACCEPTED or len(self._asked) >= MAX_ASKED:
+        self._patience.said(now, moved=False)
+        self._times_asked[entry, again.block] += 1
+        if (
+            self._ledger.phase(entry) != Phase.ACCEPTED
+            or len(self._asked) >= MAX_ASKED
+            or self._times_asked[entry, again.block] >= self.limits.max_bad_blocks
+            or len(self._times_asked) > MAX_DAMAGED
+        ):
             raise ProtocolError("the other side asks again for what it cannot be missing", wire.UPDATE_HINT)
         self._asked.append((entry, again.block))
         self._pump()
 
     def _take_results(self, results: wire.Results, size: int, now: float) -> None:
+        self._patience.said(now, moved=True)
         self._ledger.report_done(results.done)
         failed = tuple(line for line in results.failed if self._ledger.report_failed(line[0]))
         self._failed_there += len(results.failed)
@@ -178,7 +199,15 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         else:
             super()._take_abort(abort, size, now)
 
+    @property
+    def _waits(self) -> bool:
+        """Whether it is the receiver's turn: to make room for what was accepted, to store it, or to say that all is done."""
+        if self.state is State.ENDED:
+            return True
+        return self._ledger.consented and (self._outbox.queued > 0 or self.backlog > 0 or self.room == 0)
+
     def _tick(self, now: float) -> None:
+        self._patience.tick(now, waits=self._waits)
         if self._parted is not None and now - self._parted > self.limits.goodbye_s:
             self.state = State.OVER
             self._actions.append(Finished())
@@ -207,14 +236,15 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
     def data(self, messages: Iterable[Packed]) -> None:
         """Data messages with blocks that were read, and with the ends of files."""
         if self.state is not State.OVER:
+            messages = list(messages)
+            self.bytes_read += sum(packed.raw_size for packed in messages)
             self._outbox.data(messages)
             self._pump()
 
     def sent_again(self, entry: int, block: int) -> None:
         """The block of a Reread action is packed."""
-        if self._rereading == (entry, block):
-            self._rereading = None
-            self._pump()
+        self._rereading.discard((entry, block))
+        self._pump()
 
     def file_end(self, entry: int, size: int, digest: bytes) -> None:
         """The end record of a file is packed, behind all its blocks."""
@@ -226,8 +256,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         """A file that cannot be sent, or not to its end, or not once more. False when its failure was known before."""
         if self.state is State.OVER:
             return False
-        if self._rereading is not None and self._rereading[0] == entry:
-            self._rereading = None
+        self._rereading = {asked for asked in self._rereading if asked[0] != entry}
         if self._ledger.faulted(entry):
             return False
         news = self._ledger.phase(entry) == Phase.ACCEPTED
@@ -290,9 +319,10 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         if self.state in (State.HELLO, State.PARTING, State.OVER):
             return
         self._actions.extend(self._outbox.take())
-        if self._asked and self._rereading is None and self.room > 0:
-            self._rereading = self._asked.popleft()
-            self._actions.append(Reread(*self._rereading))
+        while self._asked and len(self._rereading) < _REREAD_AT_ONCE and self.room > 0:
+            asked = self._asked.popleft()
+            self._rereading.add(asked)
+            self._actions.append(Reread(*asked))
 
     def _forget_asked(self, entries: set[int]) -> None:
         if self._asked and entries:

@@ -90,6 +90,10 @@ class Session(ABC):
             return 0.0
         return (self._ended or self._loop.time()) - self._began
 
+    def tick_machine(self) -> None:
+        """A few times a second."""
+        self.machine.tick(self.now())
+
     # For the subclasses
 
     @abstractmethod
@@ -147,7 +151,7 @@ class Session(ABC):
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._step(lambda: self.machine.tick(self.now()))
+            self._step(self.tick_machine)
             self._tell_progress()
 
     def _tell_progress(self) -> None:

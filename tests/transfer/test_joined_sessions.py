@@ -129,9 +129,9 @@ class Copy:
     def _meddle(self, reader: Any, store: Any) -> None:
         write, read = store.write, reader.next
 
-        def slow_write(*block: Any) -> Any:
+        def slow_write(*block: Any, **digest: bytes) -> Any:
             self.write()
-            return write(*block)
+            return write(*block, **digest)
 
         def counted() -> Any:
             self.blocks_read += 1

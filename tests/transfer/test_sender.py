@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pcopy.config import TransferLimits
-from p2pcopy.errors import IntegrityError, LocalFileError, P2PCopyError, ProtocolError
+from p2pcopy.errors import ConnectionLost, IntegrityError, LocalFileError, P2PCopyError, ProtocolError
 from p2pcopy.transfer import sender as sending
 from p2pcopy.transfer import wire
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
@@ -185,18 +185,17 @@ def test_consent_to_what_cannot_be_is_refused(go: wire.Go) -> None:
     assert isinstance(error_of(give(machine, go)), ProtocolError)
 
 
-def test_a_damaged_block_is_read_again_one_at_a_time() -> None:
-    machine = sender(FILE, FILE)
-    give(machine, wire.Go(2))
-    send(machine, 0)
-    send(machine, 1)
+def test_damaged_blocks_are_read_again_a_few_at_a_time() -> None:
+    machine = sender(*[FILE] * 9)
+    give(machine, wire.Go(9))
+    for entry in range(9):
+        send(machine, entry)
     machine.actions()
-    assert give(machine, wire.Again(0, 0), wire.Again(1, 0)) == [Reread(0, 0)]
-    machine.sent_again(1, 0)
-    send_again(machine, 0)
+    assert give(machine, *[wire.Again(entry, 0) for entry in range(9)]) == [Reread(entry, 0) for entry in range(8)]
+    send_again(machine, 3)
     actions = machine.actions()
-    assert actions[-1] == Reread(1, 0)
-    assert [record.entry for record in sent(actions)] == [0]
+    assert actions[-1] == Reread(8, 0)
+    assert [record.entry for record in sent(actions)] == [3]
 
 
 def test_blocks_to_be_read_again_wait_for_credit() -> None:
@@ -317,9 +316,29 @@ def test_blocks_asked_for_are_bounded() -> None:
     give(machine, wire.Go(1))
     send(machine, 0)
     machine.actions()
-    give(machine, *[wire.Again(0, 0)] * (sending.MAX_ASKED + 1))
+    under_way = len(give(machine, *[wire.Again(0, number) for number in range(sending.MAX_ASKED)]))
+    give(machine, *[wire.Again(0, sending.MAX_ASKED + number) for number in range(under_way)])
     assert machine.state is not State.OVER
+    assert isinstance(error_of(give(machine, wire.Again(0, 2 * sending.MAX_ASKED))), ProtocolError)
+
+
+def test_a_block_is_not_asked_for_more_often_than_it_can_be_damaged() -> None:
+    machine = sender(FILE)
+    give(machine, wire.Go(1))
+    send(machine, 0)
+    for _ in range(LIMITS.max_bad_blocks - 1):
+        assert Reread(0, 0) in give(machine, wire.Again(0, 0))
+        send_again(machine, 0)
     assert isinstance(error_of(give(machine, wire.Again(0, 0))), ProtocolError)
+
+
+def test_no_more_blocks_are_asked_for_in_all_than_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "MAX_DAMAGED", 2)
+    machine = sender(FILE)
+    give(machine, wire.Go(1))
+    send(machine, 0)
+    give(machine, wire.Again(0, 0), wire.Again(0, 1))
+    assert isinstance(error_of(give(machine, wire.Again(0, 2))), ProtocolError)
 
 
 @pytest.mark.parametrize("changes", [{"failed": 1}, {"skipped": 1}, {"files": 2}, {"bytes": 1}, {"digest": "0" * 64}])
@@ -403,6 +422,48 @@ def test_after_the_end_nothing_is_taken_any_more() -> None:
     assert not machine.fault(0, FaultReason.CHANGED)
     assert machine.room == 0
     assert machine.actions() == []
+
+
+def minutes(machine: Sender, how_many: int, *said: wire.Control) -> list[Any]:
+    """What happens in them while the peer pings, and says this every 15 s. backlog and now go on from where they are."""
+    actions = []
+    for second in range(how_many * 60):
+        now = machine._heard + 1
+        actions += give(machine, wire.Ping(1), *(said if second % 15 == 0 else ()), now=now)
+        machine.tick(now)
+        actions += machine.actions()
+    return [action.error for action in actions if isinstance(action, Ended)]
+
+
+@pytest.mark.parametrize("turn", ["credit", "network", "end"])
+def test_a_receiver_whose_turn_it_is_has_to_say_that_it_is_still_at_it(turn: str) -> None:
+    machine = sender(FILE, credit=2**20 if turn == "network" else 5000)
+    give(machine, wire.Go(1))
+    send(machine, 0)
+    if turn == "credit":
+        machine._outbox.credit.spend(machine.room)
+    elif turn == "network":
+        machine.backlog = 1
+    else:
+        machine.all_read()
+    assert minutes(machine, 20, wire.Credit(machine._outbox.credit.limit)) == []
+    (error,) = minutes(machine, 2)
+    assert isinstance(error, ProtocolError)
+
+
+def test_a_receiver_that_takes_nothing_for_long_is_given_up() -> None:
+    machine = sender(FILE)
+    give(machine, wire.Go(1))
+    send(machine, 0)
+    machine.all_read()
+    (error,) = minutes(machine, 31, wire.Credit(machine._outbox.credit.limit))
+    assert isinstance(error, ConnectionLost)
+
+
+def test_a_sender_that_has_nothing_to_send_yet_waits_for_nobody() -> None:
+    machine = sender(FILE)
+    give(machine, wire.Go(1))
+    assert minutes(machine, 40) == []
 
 
 SMALL = st.integers(0, 7)

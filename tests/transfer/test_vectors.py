@@ -348,6 +348,7 @@ def test_the_limits_are_those_of_the_page() -> None:
         "blocks of one file, or verified blocks of all files, ahead of a block that has not come": assembly.MAX_AHEAD,
         "damaged blocks that have not come again": assembly.MAX_BAD,
         "blocks asked for again that have not been sent": sender.MAX_ASKED,
+        "blocks asked for again in a transfer": sender.MAX_DAMAGED,
     }
 
 
@@ -357,6 +358,9 @@ def test_the_times_are_those_of_the_page() -> None:
         LIMITS.silence_s,
         LIMITS.hello_s,
         LIMITS.goodbye_s,
+        LIMITS.busy_s,
+        LIMITS.waiting_s,
+        LIMITS.idle_s,
     ]
     assert f"the receiver waits {2 * LIMITS.silence_s:.0f} s for data" in PAGE
     assert f"than every {conversation.PONG_GAP_S} s" in PAGE

@@ -1,4 +1,4 @@
-"""What a peer still achieves. Each test is to pass one day, and then fails until its mark is taken away."""
+"""What a peer may take of time, memory and patience, where the whole suite would take too long to show it."""
 
 from __future__ import annotations
 
@@ -52,14 +52,8 @@ async def _store_more_than_there_is(rogue: Rogue) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(
-            Case("again: without end", _ask_without_end, (INTEGRITY, PROTOCOL), Sending()),
-            marks=pytest.mark.xfail(reason="a block is sent again however often it is asked for"),
-        ),
-        pytest.param(
-            Case("credit: for more than was sent", _store_more_than_there_is, (PROTOCOL,), Sending()),
-            marks=pytest.mark.xfail(reason="a sender believes how much is stored, and tells that it has sent 8 PiB"),
-        ),
+        Case("again: without end", _ask_without_end, (INTEGRITY, PROTOCOL), Sending()),
+        Case("credit: for more than was sent", _store_more_than_there_is, (PROTOCOL,), Sending()),
     ],
     ids=str,
 )
@@ -70,7 +64,6 @@ def test_it_holds(case: Case, tmp_path: Path, record_property: Callable[[str, ob
     scene.check(outcome)
 
 
-@pytest.mark.xfail(reason="there is no limit to how long data waits for credit while the receiver answers pings")
 def test_a_receiver_that_never_gives_credit_again_is_left_within_an_hour() -> None:
     """Whatever the rule is: within an hour in which nothing was stored and nothing may be sent."""
     sender = Sender(LIMITS, "test", 0.0)
@@ -86,9 +79,6 @@ def test_a_receiver_that_never_gives_credit_again_is_left_within_an_hour() -> No
     assert _ending(sender) in ([ExitCode.LOST], [ExitCode.PEER])
 
 
-@pytest.mark.xfail(
-    reason="there is no limit to how long a sender waits for the receiver's last word while that answers pings"
-)
 def test_a_receiver_that_never_says_done_is_left_within_an_hour() -> None:
     """Everything was sent, and nothing is told of it any more."""
     sender = Sender(LIMITS, "test", 0.0)
@@ -112,7 +102,6 @@ def _ending(sender: Sender) -> list[ExitCode]:
     return [each.error.exit_code for each in ended]
 
 
-@pytest.mark.xfail(reason="64 MiB are less than what is under way while a block that came damaged twice is asked for")
 def test_a_stream_has_room_for_what_comes_while_a_damaged_block_is_asked_for() -> None:
     """A sender with nothing but bad memory: for each time that it is asked, a window is under way and a batch is being read."""
     batch = 4 * MIB
@@ -131,7 +120,6 @@ def test_a_stream_has_room_for_what_comes_while_a_damaged_block_is_asked_for() -
         os.close(nowhere)
 
 
-@pytest.mark.xfail(reason="a run of one block takes more than 150 bytes, so a million with gaps take 160 MB")
 def test_blocks_with_gaps_between_them_cost_a_sender_little() -> None:
     """As many as a receiver may tell of, in 64 MB."""
     count = 2**14
