@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 NETWORKS_ARGS ?=
 BREAKS_ARGS ?=
+FAULTS_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled bench networks breaks fuzz clean
+.PHONY: help demo test check lint types cover compiled bench networks breaks faults hostile fuzz clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -24,6 +25,8 @@ help:
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
+	@echo "make faults    let a thousand transfers go wrong at random moments, as root (FAULTS_ARGS=...)"
+	@echo "make hostile   meet peers that break the protocol in every way"
 	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
@@ -60,6 +63,12 @@ networks: $(READY)
 
 breaks: $(READY)
 	PYTHONPATH=tests $(BIN)/python -m lab.breaks $(BREAKS_ARGS)
+
+faults: compiled
+	PYTHONPATH=tests:tests/e2e $(BIN)/python -m faults $(FAULTS_ARGS)
+
+hostile: compiled
+	cd tests && PYTHONPATH=.:e2e:net $(abspath $(BIN))/python -m hostile
 
 # Where there is no wheel of atheris, hypothesis draws the inputs.
 fuzz: compiled
