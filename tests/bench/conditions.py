@@ -116,7 +116,7 @@ def plan(minutes: float) -> list[Condition]:
             "100 Mbit/s, queue of 50 ms, RTT 20 ms",
             (*raw, *both),
             seconds=7.0,
-            source=Source(1, 48 * MIB),
+            source=Source(1, 96 * MIB),
             cable=Cable(rtt_ms=20, rate_mbit=100, queue_ms=50),
         ),
         Condition(
