@@ -85,14 +85,14 @@ def test_a_file_that_shrinks_while_it_is_read(start: Processes) -> None:
 # For before=: this side stores no large block until there is a file "go on".
 STALLING = """
 import os, sys, time
-from p2pcopy.transfer import receive_session
-real = receive_session.unpack_block
+from p2pcopy.transfer import storing
+real = storing.unpack_block
 def unpack_block(block):
     while block.raw_size > 1000 and not os.path.exists("go on"):
         print("stalled", file=sys.stderr, flush=True)
         time.sleep(0.1)
     return real(block)
-receive_session.unpack_block = unpack_block
+storing.unpack_block = unpack_block
 """
 
 
@@ -140,14 +140,14 @@ def test_all_that_is_sent_is_gone_at_once(start: Processes) -> None:
 def damaging(times: int) -> str:
     """For before=: this side finds the first block of entry 1 damaged so often."""
     return f"""
-from p2pcopy.transfer import receive_session
-real, left = receive_session.unpack_block, [{times}]
+from p2pcopy.transfer import storing
+real, left = storing.unpack_block, [{times}]
 def unpack_block(block):
     if block.entry == 1 and left[0]:
         left[0] -= 1
         return None
     return real(block)
-receive_session.unpack_block = unpack_block
+storing.unpack_block = unpack_block
 """
 
 

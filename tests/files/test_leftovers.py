@@ -141,13 +141,6 @@ def test_removed_while_it_is_searched(tmp_path: Path) -> None:
     assert found(tmp_path) == {}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_directory_that_may_not_be_read(tmp_path: Path) -> None:
-    (tmp_path / "shut").mkdir(mode=0)
-    assert list(leftovers.find(str(tmp_path))) == [Unread("shut", "Permission denied")]
-    (tmp_path / "shut").chmod(0o700)
-
-
 def test_a_directory_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / ".f.p2pcopy-part").write_bytes(b"x")

@@ -78,7 +78,10 @@ def test_one_paste_when_both_use_the_same_relay(rooms: Rooms, coturn: Coturn) ->
     pair = rooms.pair(with_turn(coturn), with_turn(coturn))
     pair.connected(10)
     assert pair.kinds() == (PathKind.RELAYED, PathKind.RELAYED)
-    assert pair.a.peer.path().relay == pair.b.peer.path().relay == coturn.turn_url
+    # One relay is enough once both know each other's addresses: then the other side has none of its own.
+    relays = {pair.a.peer.path().relay, pair.b.peer.path().relay}
+    assert coturn.turn_url in relays
+    assert relays <= {coturn.turn_url, ""}
 
 
 @two_nats
