@@ -1,8 +1,8 @@
 # Everything runs in a virtual environment that make sets up by itself; only Python 3.11 or newer and make must be there.
 PYTHON ?= python3
 VENV ?= .venv
-# One more than there are cores: many tests wait for networks that take their time.
-WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1 )))
+# Two more than there are cores: many tests wait for networks that take their time.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 2 )))
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 NETWORKS_ARGS ?=

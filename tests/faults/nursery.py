@@ -57,12 +57,15 @@ class Nursery:
     def __init__(self, place: Sequence[str] = ()) -> None:
         self.statuses: dict[int, int] = {}
         self._ours, theirs = socket.socketpair()
+        # Coverage is measured in the tests' own processes; what is killed here would leave broken files of it.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        path = f"{_HERE}:{_HERE / 'e2e'}:{os.environ.get('PYTHONPATH', '')}"
         with theirs:
             self._process = subprocess.Popen(
                 [*place, sys.executable, "-m", "faults.nursery", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": f"{_HERE}:{_HERE / 'e2e'}:{os.environ.get('PYTHONPATH', '')}"},
+                env=inherited | {"PYTHONPATH": path},
             )
         self._lines = self._ours.makefile("r")
 

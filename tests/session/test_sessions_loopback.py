@@ -21,6 +21,7 @@ from p2pcopy.config import Compress, Existing, TransferLimits
 from p2pcopy.errors import (
     ConnectionLost,
     Declined,
+    DryRun,
     InternalError,
     Interrupted,
     LocalFileError,
@@ -177,6 +178,22 @@ def test_names_that_are_taken_are_refused_before_anything_is_stored(tmp_path: Pa
     ends = copy(tmp_path)
     assert [type(error) for error in ends.errors] == [Declined, Declined]
     assert os.listdir(tmp_path / "out" / "tree") == ["0599"]
+
+
+def test_a_dry_run_shows_everything_and_takes_nothing(tmp_path: Path) -> None:
+    make(tmp_path / "tree" / "a", b"new")
+    make(tmp_path / "tree" / "b", b"new")
+    make(tmp_path / "out" / "tree" / "a", b"older")
+    ends = copy(tmp_path, consent=Consent(given=True, existing=Existing.REPLACE, dry_run=True))
+    assert [type(error) for error in ends.errors] == [Declined, DryRun]
+    (manifest,) = [each for each in ends.received if isinstance(each, events.Manifest)]
+    assert {line.path: line.status for line in manifest.entries} == {
+        "tree": events.Mark.NEW,
+        "tree/a": events.Mark.EXISTS,
+        "tree/b": events.Mark.NEW,
+    }
+    assert (tmp_path / "out" / "tree" / "a").read_bytes() == b"older"
+    assert os.listdir(tmp_path / "out" / "tree") == ["a"]
 
 
 def test_declined(tmp_path: Path) -> None:

@@ -269,13 +269,13 @@ def test_a_failure_on_both_sides_is_told_once() -> None:
 
 
 def test_what_failed_there_is_not_read_again() -> None:
-    machine = sender(FILE, FILE)
-    give(machine, wire.Go(2))
-    send(machine, 0)
-    send(machine, 1)
+    machine = sender(*[FILE] * 9)
+    give(machine, wire.Go(9))
+    for entry in range(9):
+        send(machine, entry)
     machine.actions()
-    give(machine, wire.Again(0, 0), wire.Again(1, 0), wire.Again(1, 0))
-    give(machine, wire.Results(failed=[(1, "damaged")]))
+    give(machine, *[wire.Again(entry, 0) for entry in range(9)])
+    give(machine, wire.Results(failed=[(8, "damaged")]))
     send_again(machine, 0)
     assert not any(isinstance(action, Reread) for action in machine.actions())
 
