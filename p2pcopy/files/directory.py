@@ -169,7 +169,7 @@ class DirectoryStore:
             # Space is reserved for files of several blocks; one block needs no help to stay in one piece.
             part = self._part(index, entry, entry.size if entry.size and entry.size > size else 0)
             part.write(offset, size, parts)
-            self._writeback.wrote(part, offset, size)
+            self._write_back(part, offset, size)
             if self._block_size:
                 part.record(offset // self._block_size, size, digest)
             if part.is_sync_due:
@@ -250,7 +250,8 @@ class DirectoryStore:
         if self._closed:
             return
         self._closed = True
-        self._remove_journals()
+        # Journals of files whose names are not on the disk yet stay: the next run needs them if the names get lost.
+        self._placed.clear()
         self._parts.leave_all()
         self._made.leave()
         self._directories.close()
@@ -267,6 +268,13 @@ class DirectoryStore:
             return part
 
         return self._parts.get(index, make)
+
+    def _write_back(self, part: PartFile, offset: int, size: int) -> None:
+        """Raises LocalFileError: the system tells of an error once only, and it may be about any of the files in work."""
+        try:
+            self._writeback.wrote(part, offset, size)
+        except OSError as error:
+            raise faults.not_taken(error, self._root.shown) from error
 
     def _is_due(self) -> bool:
         return (

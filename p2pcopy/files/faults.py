@@ -38,6 +38,14 @@ def fatal(error: OSError, place: str) -> LocalFileError | None:
     return LocalFileError(message.format(place), hint)
 
 
+def not_taken(error: OSError, place: str) -> LocalFileError:
+    """Something that was written before did not get onto the disk."""
+    return fatal(error, place) or LocalFileError(
+        f"the disk of {place} did not take what was written: {reason(error)}",
+        f"Check the disk or choose another place with --output, {_AGAIN}",
+    )
+
+
 def gone(place: str) -> LocalFileError:
     return LocalFileError(
         f"{place} is not there any more", f"Bring it back or choose another place with --output, {_AGAIN}"

@@ -35,6 +35,7 @@ class MadeDirectories:
         self._owner = owner
         self._reason = reason
         self._made: dict[str, tuple[int, Entry] | None] = {}
+        self._found: set[str] = set()  # those of _made that were there before this run
         self._changed: dict[str, int] = {}
 
     def get(self, path: str) -> Directory:
@@ -54,8 +55,10 @@ class MadeDirectories:
     def add(self, index: int, entry: Entry) -> bool:
         """Make the directory of an entry. Whether it is finished later: it is new, or an unfinished run made it. Raises OSError."""
         directory = self.get(entry.path)
-        if entry.path not in self._made and not self._is_unfinished(directory.stat(), entry):
-            return False
+        if entry.path not in self._made:
+            if not self._is_unfinished(directory.stat(), entry):
+                return False
+            self._found.add(entry.path)
         self._made[entry.path] = index, entry
         return True
 
@@ -97,8 +100,8 @@ class MadeDirectories:
         return outcomes
 
     def leave(self) -> None:
-        """The transfer ends early: remove those that are empty; the others can be entered, and the next run finishes them."""
-        for path in _deepest_first(self._made):
+        """The transfer ends early: remove what this run made and is empty. The rest can be entered; the next run finishes it."""
+        for path in _deepest_first(self._made.keys() - self._found):
             parent, name = split(path)
             # What cannot be removed or changed stays as it is: there is nothing left to do about it.
             with suppress(OSError):
@@ -108,6 +111,7 @@ class MadeDirectories:
                     made = self._made[path]
                     self._directories.get(path).stamp(self._left_mode(made), made[1].mtime_ns if made else None)
         self._made.clear()
+        self._found.clear()
 
     def _is_unfinished(self, status: os.stat_result, entry: Entry) -> bool:
         """Whether it has the mode and the owner that only a run that did not finish leaves."""

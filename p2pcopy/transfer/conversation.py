@@ -157,7 +157,7 @@ class Conversation(ABC, Generic[Action]):
         """Call a few times a second: keeps the connection alive, notices a silent peer, does what is due."""
         if self.state is State.OVER:
             return
-        if now - self._ticked > LATE_TICK_S:
+        if now - self._ticked > min(LATE_TICK_S, self.limits.silence_s / 4):
             # This side was suspended or had no time: what came meanwhile has not been looked at yet.
             self._heard = max(self._heard, now - self.limits.silence_s / 2)
         self._ticked = now

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from p2pcopy.errors import ProtocolError
 from p2pcopy.transfer.wire import DIGEST_SIZE, MAX_HELD, UPDATE_HINT, Check, Have
@@ -112,7 +113,7 @@ class Holdings:
 
     def take(self, upto: int) -> list[Held]:
         """The files below this index; each is given out once."""
-        taken = [file for entry, file in self._files.items() if entry < upto]
+        taken = list(takewhile(lambda file: file.entry < upto, self._files.values()))
         for file in taken:
             del self._files[file.entry]
         return taken

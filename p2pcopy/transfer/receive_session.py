@@ -179,8 +179,9 @@ class ReceiveSession(Session):
             case Damaged():
                 self.machine.damaged(done.job.block, now)
             case StartOver():
+                self._there.discard(done.entry)
                 path = self._log[done.entry][0].path
-                self.tell(events.Note(path, "what was there of it is of another file, so all of it is sent"))
+                self.tell(events.Note(path, "all of it is sent, whatever was there of it"))
             case Abandon():
                 self.tell(events.File(self._log[done.entry][0].path, events.FileStatus.FAILED, done.reason))
             case ManifestComplete():

@@ -70,6 +70,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self._finishing = False
         self._in_store = 0
         self._held_blocks = 0
+        self._only: set[int] = set()
         self._last_data = now
         self._credit_told = now
         self._stored_told = 0
@@ -154,6 +155,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
 
     def _start_over(self, entry: int) -> None:
         held = self._files.held(entry)
+        if entry in self._only:
+            raise ProtocolError("the other side sends a file that was only to be compared", wire.UPDATE_HINT)
         if held is not None:
             self.bytes_resumed -= self._bytes_of(entry, held)
             self._actions.append(StartOver(entry))
@@ -339,6 +342,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
             if not self.resumes or self._held_blocks + len(file.digests) > wire.MAX_HELD:
                 self._actions.append(StartOver(file.entry))
                 continue
+            if file.check is wire.Check.ONLY:
+                self._only.add(file.entry)
             self._held_blocks += len(file.digests)
             self.bytes_resumed += self._bytes_of(file.entry, file.digests)
             self._files.hold(file.entry, file.digests)

@@ -230,7 +230,11 @@ class SendSession(Session):
                 skipped = self._log[entry][0]
                 self._skipped_bytes += skipped.size or 0
                 self._skipped_files += skipped.kind is Kind.FILE
-                self.tell(events.File(skipped.path, events.FileStatus.SKIPPED, "the other side has it already"))
+                self.tell(
+                    events.File(
+                        skipped.path, events.FileStatus.SKIPPED, "the other side keeps what it has under this name"
+                    )
+                )
 
     def _tell_reported(self, reported: Reported) -> None:
         for start, stop in reported.done:

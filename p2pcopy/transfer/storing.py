@@ -13,7 +13,7 @@ from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Clash, Outcome, Useless
 from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.ports import Gate, Log, Store
-from p2pcopy.transfer.wire import Kind
+from p2pcopy.transfer.wire import Check, Kind
 
 # A mark is kept as its place in here: a byte for each of a million entries.
 MARKS: Final = tuple(Mark)
@@ -155,12 +155,13 @@ class StoreWork:
             if entry.kind is not Kind.FILE:
                 made += self._store.other(index, entry)
                 continue
-            size += entry.size or 0
-            match self._store.held(index, entry):
-                case Held() as there:
-                    held.append(there)
-                case Useless() as there:
-                    useless.append(there)
+            there = self._store.held(index, entry)
+            if isinstance(there, Held):
+                held.append(there)
+            elif isinstance(there, Useless):
+                useless.append(there)
+            if not isinstance(there, Held) or there.check is Check.SAMPLE:
+                size += entry.size or 0  # what is compared is there already, and most of it stays
         return Begun(job, refused, made, held, useless, size)
 
 

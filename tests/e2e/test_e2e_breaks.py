@@ -48,7 +48,7 @@ def test_another_path_is_found(case: Case) -> None:
 
 
 def test_a_process_that_was_stopped_goes_on() -> None:
-    result = survived(broken.stopped("b", 5))
+    result = survived(broken.stopped("b", 8))
     assert result.stalled_s[0] is not None
     assert result.stalled_s[0] < 5
     assert result.back_s[0] is not None

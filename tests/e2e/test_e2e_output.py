@@ -18,10 +18,10 @@ HASTY = """
 from p2pcopy import app
 from p2pcopy.config import TransferLimits
 from p2pcopy.ui import backlog
-app._LIMITS = TransferLimits(ping_s=1.0, silence_s=5.0)
+app._LIMITS = TransferLimits(ping_s=1.0, silence_s=8.0)
 backlog.FULL = 65536
 """
-SILENCE_S = 7.0
+SILENCE_S = 11.0
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class Injection:
     """what: the name of a function of this module, which is called with this injection. at: the number of the call, from 1.
 
     calls: a key of CALLS. root: the directory whose files count. more: what the function needs besides.
-    count_to: a file into which the number of calls is written at the end.
+    count_to: a file into which the number of calls is written. struck: a file that is made when it happens.
     """
 
     what: str
@@ -41,6 +41,12 @@ class Injection:
     root: str
     more: Any = None
     count_to: str = ""
+    struck: str = ""
+
+    def note(self) -> None:
+        """It happens now."""
+        if self.struck:
+            os.close(os.open(self.struck, os.O_WRONLY | os.O_CREAT))
 
 
 def install(injection: Injection) -> None:
@@ -83,6 +89,7 @@ class _Counter:
         # What the fault itself does is no call of p2pcopy's.
         self._on = False
         try:
+            self._injection.note()
             self._act(self._injection)
         finally:
             self._on = True
@@ -193,6 +200,7 @@ def _damage_blocks(injection: Injection) -> None:
         if chosen and seen[1] < injection.more:
             seen[1] += 1
             seen[2:] = [entry, number]
+            injection.note()
             body = bytes(body[:-1]) + bytes((body[-1] ^ 1,))
         pack(self, entry, number, raw_size, body, *rest, **named)
 
@@ -206,6 +214,7 @@ def _damage_messages(injection: Injection) -> None:
     def data_received(self: Receiver, message: bytes, now: float) -> None:
         seen[0] += 1
         if seen[0] == injection.at:
+            injection.note()
             place = int(injection.more * len(message))
             message = message[:place] + bytes((message[place] ^ 4,)) + message[place + 1 :]
         take(self, message, now)

@@ -22,6 +22,7 @@ class Kind:
     """victim: where the fault is; codes: how the victim and the other side may end, besides both with 0.
 
     calls, what, more: of the Injection. mutates: the source is another one afterwards. outside: what the trial itself does.
+    most: it is one of so many, where that does not follow from the calls.
     """
 
     name: str
@@ -32,12 +33,14 @@ class Kind:
     more: object = None
     mutates: bool = False
     outside: Literal["", "continue", "cut"] = ""
+    most: int = 0
 
-    def injection(self, chance: random.Random, calls: int, source: Path, destination: Path) -> Injection:
+    def injection(self, chance: random.Random, calls: int, source: Path, destination: Path, struck: Path) -> Injection:
         """At a random one of so many calls."""
         root = source if self.victim == "sender" else destination
         more = self.more(chance, source) if callable(self.more) else self.more
-        return Injection(self.what, self.calls, chance.randint(1, max(1, calls)), str(root), more)
+        at = chance.randint(1, max(1, self.most or calls))
+        return Injection(self.what, self.calls, at, str(root), more, struck=str(struck))
 
 
 def _codes(*pairs: tuple[int, int]) -> frozenset[tuple[int, int]]:
@@ -85,9 +88,9 @@ KINDS: Final = (
     Kind("source deleted", "sender", "delete", "reads", _FILE, _path, mutates=True),
     Kind("clock of the receiver jumps", "receiver", "clock jumps", "changes", _codes(), _jump),
     Kind("clock of the sender jumps", "sender", "clock jumps", "reads", _codes(), _jump),
-    Kind("block damaged once after its hash", "sender", "damaged blocks", "reads", _codes(), 1),
-    Kind("block damaged for good", "sender", "damaged blocks", "reads", _codes((INTEGRITY, INTEGRITY)), 99),
-    Kind("message damaged on the channel", "receiver", "damaged messages", "writes", _MESSAGE, _anywhere),
+    Kind("block damaged once after its hash", "sender", "damaged blocks", "reads", _codes(), 1, most=40),
+    Kind("block damaged for good", "sender", "damaged blocks", "reads", _codes((INTEGRITY, INTEGRITY)), 99, most=40),
+    Kind("message damaged on the channel", "receiver", "damaged messages", "writes", _MESSAGE, _anywhere, most=40),
     Kind("slow disk", "receiver", "slow", "writes", _codes(), "on"),
     Kind("receiver stopped for 2 s", "receiver", "stop", "changes", _codes(), outside="continue"),
     Kind("sender stopped for 2 s", "sender", "stop", "reads", _codes(), outside="continue"),

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from processes import Ended
@@ -27,17 +27,14 @@ _CUT_S = 3.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a trial. struck: both did not just end well; wrong: what must not be; seconds: of the first run."""
+    """What came of a trial. struck: it came to the moment of the fault; wrong: what must not be; seconds: of the first run."""
 
     kind: str
     seed: int
     codes: tuple[int, int]
     seconds: float
-    wrong: Sequence[str] = field(default_factory=tuple)
-
-    @property
-    def struck(self) -> bool:
-        return self.codes != (OK, OK)
+    struck: bool
+    wrong: Sequence[str] = ()
 
 
 class Bench:
@@ -69,7 +66,9 @@ class Bench:
         destination = place / "out"
         world.make_old(destination, source)
         old, new = world.facts(destination), self._expected(source)
-        injection = kind.injection(chance, self._count(kind), source, destination)
+        struck = self._work / "struck"
+        struck.unlink(missing_ok=True)
+        injection = kind.injection(chance, self._count(kind), source, destination, struck)
         began = time.monotonic()
         sender, receiver = self._transfer(source, destination, kind, injection)
         seconds = time.monotonic() - began
@@ -79,7 +78,7 @@ class Bench:
         if kind.mutates:
             new = self._expected(source)
         wrong += self._again(source, destination, new, mutated=kind.mutates)
-        return Verdict(kind.name, seed, codes, seconds, tuple(wrong))
+        return Verdict(kind.name, seed, codes, seconds, struck.exists(), tuple(wrong))
 
     def _truth(
         self,

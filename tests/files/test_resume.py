@@ -601,6 +601,17 @@ class TestTheEnd:
             assert store.finish() == [Outcome(0, FileStatus.DONE)]
         assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o750
 
+    def test_one_that_was_there_is_never_removed(self, tmp_path: Path) -> None:
+        """Its mode may be somebody's wish."""
+        for name in ("d", "d/empty"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name).chmod(0o1700)
+        with opened(tmp_path) as store:
+            for index, name in enumerate(("d", "d/empty", "d/new")):
+                assert store.other(index, Entry(Kind.DIRECTORY, name, 0, 0o750, 5)) == []
+        assert [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("d", "d/empty")] == [0o1700, 0o1700]
+        assert not (tmp_path / "d" / "new").exists()
+
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
     def test_one_of_another_user_is_not(self, tmp_path: Path) -> None:
         (tmp_path / "d").mkdir()

@@ -285,6 +285,29 @@ class TestGroups:
         store.close()
         assert all_names(tmp_path) == []
 
+    def test_data_that_the_disk_did_not_take_is_never_given_a_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The system tells of it once, to whoever waits for it: here while another file is being written."""
+        size = 24 * 2**20
+        store = DirectoryStore(str(tmp_path), group_s=3600)
+        store.open()
+        store.begin(size)
+        assert store.write(0, file("a", size), 0, b"a" * size) is None
+        told: list[int] = []
+
+        def tell_once(fd: int, offset: int, length: int) -> None:
+            if not told:
+                told.append(fd)
+                raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+        monkeypatch.setattr(native, "finish_writeback", tell_once)
+        monkeypatch.setattr(native, "start_writeback", lambda fd, offset, length: True)
+        with pytest.raises(LocalFileError, match="did not take what was written: Connection timed out"):
+            store.write(1, file("b", size), 0, b"b" * size)
+        store.close()
+        assert not {"a", "b"} & set(all_names(tmp_path))
+
 
 class TestExisting:
     @pytest.mark.parametrize("policy", [Existing.ASK, Existing.REFUSE])

@@ -17,11 +17,11 @@ Play = Callable[["Rogue"], Awaitable[None]]
 MB = 1_000_000
 # The program as it stands, without a peer, has about 70 MB; the window adds 32 MiB.
 MEMORY = 150 * MB
-# Most take a fraction of a second, where the machine has nothing else to do.
-SECONDS = 20.0
+# Most take a fraction of a second; floods take longer where others use the machine as well.
+SECONDS = 60.0
 LIMITS = TransferLimits(block_size=65536)
 # Silence takes seconds instead of a quarter of a minute.
-IMPATIENT = TransferLimits(block_size=65536, ping_s=0.1, silence_s=0.6, hello_s=0.6, goodbye_s=0.3)
+IMPATIENT = TransferLimits(block_size=65536, ping_s=0.1, silence_s=1.2, hello_s=1.2, goodbye_s=0.3)
 
 OK, LOCAL, LOST, DECLINED, INTEGRITY, PROTOCOL = 0, 3, 6, 7, 8, 9
 OURS = b"what was here before"

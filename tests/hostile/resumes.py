@@ -21,7 +21,7 @@ _OLD = noise(_SIZE, 2)
 _NEW = noise(_SIZE, 3)
 _CAME = 3 * MIB // BLOCK
 _ENTRIES = [directory(), entry(path="tree/large", size=_SIZE)]
-_BRIEF = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.8)
+_BRIEF = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=1.2)
 
 
 def cases() -> Iterator[Case]:

@@ -133,7 +133,7 @@ def _totals() -> Iterator[Case]:
 
         return play
 
-    brief = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=0.8)
+    brief = TransferLimits(block_size=BLOCK, ping_s=0.1, silence_s=1.2)
     for name, (lie, codes) in lies.items():
         yield Case(f"totals: {name}", ending(lie), codes, arrives=WHOLE, limits=brief, really=name == "another digest")
 

@@ -237,7 +237,6 @@ def test_the_selected_pair_is_checked_when_the_association_wants_it() -> None:
                 while not left.ice.answered_since(asked):
                     await asyncio.sleep(0.02)
             assert left.ice.remotes[0][1].checks == before + 1
-            assert loop.time() < asked + 0.6
 
     run(story())
 
@@ -245,7 +244,6 @@ def test_the_selected_pair_is_checked_when_the_association_wants_it() -> None:
 def test_the_association_is_told_at_once_when_a_path_that_was_silent_answers() -> None:
     async def story() -> None:
         async with two() as (left, right):
-            loop = asyncio.get_running_loop()
             sink = Sink()
             left.ice.take_data(sink)
             receive = left.ice.stun_received
@@ -258,9 +256,9 @@ def test_the_association_is_told_at_once_when_a_path_that_was_silent_answers() -
                     await asyncio.sleep(0.02)
             assert sink.answers == 0
             left.ice.stun_received = receive  # type: ignore[method-assign]
-            back = loop.time()
+            asked = left.ice.remotes[0][1].checks
             await sink.until(lambda: sink.answers > 0)
-            assert loop.time() - back < TIMES.recheck_s + 0.3
+            assert left.ice.remotes[0][1].checks <= asked + 2
             right.send(*dtls(1))
             await asyncio.sleep(2 * TIMES.recheck_s)
             assert sink.answers == 1

@@ -242,7 +242,7 @@ def test_a_peer_that_was_killed_is_not_waited_for_long() -> None:
             both.answering._ice.close()  # nothing is heard and said there any more
             began = time.monotonic()
             await both.offering.close()
-            assert time.monotonic() - began >= 0.3
+            assert 0.3 <= time.monotonic() - began < 10
             assert both.offering_sctp().state == "closed"
 
     run(story())

@@ -65,6 +65,7 @@ def copy(
     stdin: bytes | None = None,
     meddle: Meddle = lambda sender, receiver: None,
     limits: TransferLimits = LIMITS,
+    checksum: bool = False,
 ) -> Ends:
     """Copy tree (or stdin) of work to out. answer: to the question, None declines. meddle: is called when both have begun."""
 
@@ -83,7 +84,7 @@ def copy(
             compress=Compress.AUTO,
             stdin=io.BytesIO(stdin) if stdin is not None else None,
         )
-        store = DirectoryStore(str(work / "out"))
+        store = DirectoryStore(str(work / "out"), checksum=checksum)
         store.open()
         try:
             async with meeting() as met:
@@ -194,6 +195,20 @@ def test_a_dry_run_shows_everything_and_takes_nothing(tmp_path: Path) -> None:
     }
     assert (tmp_path / "out" / "tree" / "a").read_bytes() == b"older"
     assert os.listdir(tmp_path / "out" / "tree") == ["a"]
+
+
+@pytest.mark.parametrize("policy", [Existing.SKIP, Existing.REPLACE])
+def test_what_has_the_same_content_needs_no_room(tmp_path: Path, policy: Existing) -> None:
+    make(tmp_path / "tree" / "file", noise(2 * MIB))
+    make(tmp_path / "out" / "tree" / "file", noise(2 * MIB), mtime_s=1)
+
+    def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
+        receiver._store.free_bytes = lambda: 0  # type: ignore[method-assign]
+
+    ends = copy(tmp_path, meddle=meddle, consent=Consent(given=True, existing=policy), checksum=True)
+    assert ends.errors == [None, None]
+    assert ends.receiver.machine.bytes_stored == 0
+    assert ends.files(ends.received) == {"tree/file": events.FileStatus.SKIPPED}
 
 
 def test_declined(tmp_path: Path) -> None:

@@ -528,6 +528,12 @@ def test_a_block_that_is_there_comes_only_when_the_file_starts_over(parts: list[
     assert isinstance(error_of(data(machine, *parts)), ProtocolError)
 
 
+def test_a_file_that_is_only_compared_is_never_sent() -> None:
+    machine = offered(FILE)
+    machine.accept(1, (), 1.0, [there(0, 0, check=wire.Check.ONLY)])
+    assert isinstance(error_of(data(machine, piece(0, over=True))), ProtocolError)
+
+
 def test_a_sender_that_cannot_leave_anything_out_sends_everything() -> None:
     machine = Receiver(LIMITS, "ours", 0.0)
     give(machine, wire.Hello(1, wire.Role.SENDER, "old", BLOCK), manifest(FILE), wire.ManifestEnd(1))
