@@ -35,11 +35,13 @@ class Kind:
     outside: Literal["", "continue", "cut"] = ""
     most: int = 0
 
-    def injection(self, chance: random.Random, calls: int, source: Path, destination: Path, struck: Path) -> Injection:
-        """At a random one of so many calls."""
+    def injection(
+        self, chance: random.Random, calls: int, source: Path, destination: Path, struck: Path, share: float
+    ) -> Injection:
+        """At a random one of the first share of so many calls."""
         root = source if self.victim == "sender" else destination
         more = self.more(chance, source) if callable(self.more) else self.more
-        at = chance.randint(1, max(1, self.most or calls))
+        at = chance.randint(1, max(1, int(share * (self.most or calls))))
         return Injection(self.what, self.calls, at, str(root), more, struck=str(struck))
 
 

@@ -53,8 +53,12 @@ class Bench:
     def can(self, kind: Kind) -> bool:
         return kind.outside != "cut" or self._cut is not None
 
-    def run(self, kind: Kind, seed: int) -> Verdict:
-        """A transfer with this fault at a moment that follows from the seed, and another one without."""
+    def run(self, kind: Kind, seed: int, share: float = 1.0) -> Verdict:
+        """A transfer with this fault at a moment that follows from the seed, and another one without.
+
+        share: of the calls, from the first on, among which the moment is chosen. Their number differs from run to run, so that the
+        moment may not come when it is 1.
+        """
         chance = random.Random(f"{kind.name} {seed}")
         place = self._work / "trial"
         shutil.rmtree(place, ignore_errors=True)
@@ -68,7 +72,7 @@ class Bench:
         old, new = world.facts(destination), self._expected(source)
         struck = self._work / "struck"
         struck.unlink(missing_ok=True)
-        injection = kind.injection(chance, self._count(kind), source, destination, struck)
+        injection = kind.injection(chance, self._count(kind), source, destination, struck, share)
         began = time.monotonic()
         sender, receiver = self._transfer(source, destination, kind, injection)
         seconds = time.monotonic() - began
