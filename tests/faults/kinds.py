@@ -13,7 +13,7 @@ from faults.injections import Injection
 Side = Literal["sender", "receiver"]
 
 OK, LOCAL, LOST, INTEGRITY, PEER = 0, 3, 6, 8, 9
-KILLED, TERMINATED = -signal.SIGKILL, 143
+KILLED, TERMINATED, INTERRUPTED = -signal.SIGKILL, 143, 130
 BIG: Final = "big"
 
 
@@ -71,8 +71,8 @@ def _jump(chance: random.Random, source: Path) -> float:
 
 
 KINDS: Final = (
-    Kind("receiver killed", "receiver", "kill", "changes", _codes((KILLED, LOST), (KILLED, OK))),
-    Kind("sender killed", "sender", "kill", "reads", _codes((KILLED, LOST))),
+    Kind("receiver killed", "receiver", "kill", "changes", _codes((KILLED, LOST), (KILLED, INTERRUPTED), (KILLED, OK))),
+    Kind("sender killed", "sender", "kill", "reads", _codes((KILLED, LOST), (KILLED, INTERRUPTED))),
     Kind("receiver terminated", "receiver", "terminate", "changes", _codes((TERMINATED, LOST), (TERMINATED, OK))),
     Kind("sender terminated", "sender", "terminate", "reads", _codes((TERMINATED, LOST))),
     Kind("disk full", "receiver", "no space", "writes", _DISK, "on"),

@@ -21,6 +21,7 @@ from faults.nursery import Child, Nursery
 
 # The longest that one side needs to notice that the other was killed is the protocol's silence limit, 14 s.
 BOUND_S = 40.0
+IMPATIENCE_S = 25.0
 _PAUSE_S = 2.0
 _CUT_S = 3.0
 
@@ -161,7 +162,16 @@ class Bench:
             threading.Thread(
                 target=self._go_on, args=(kind, sender if kind.victim == "sender" else receiver), daemon=True
             ).start()
-        return sender.ended(BOUND_S), receiver.ended(BOUND_S)
+        # Where a peer that was killed is taken for a path that is away, a person would stop waiting at some time.
+        person = threading.Timer(
+            IMPATIENCE_S, (receiver if kind is None or kind.victim == "sender" else sender).signal, [signal.SIGINT]
+        )
+        if kind is not None and kind.what == "kill":
+            person.start()
+        try:
+            return sender.ended(BOUND_S), receiver.ended(BOUND_S)
+        finally:
+            person.cancel()
 
     def _go_on(self, kind: Kind, victim: Child) -> None:
         """A process has stopped itself: continue it after a while, or at once on a path that is cut."""

@@ -67,8 +67,9 @@ def _final(root: Path) -> Iterator[Path]:
 
 
 def unfinished(root: Path) -> list[str]:
-    """Part files and journals below root."""
-    return [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.name.endswith(_INTERNAL)]
+    """Part files and journals below root, but for a file with which a run that was killed tried out the directory."""
+    left = (path for path in sorted(root.rglob("*")) if path.name.endswith(_INTERNAL))
+    return [str(path.relative_to(root)) for path in left if not path.name.startswith(".probe-")]
 
 
 def facts_of(path: Path) -> Facts:
