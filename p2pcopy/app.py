@@ -17,7 +17,7 @@ from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
 from p2pcopy.desk import Desk
 from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
-from p2pcopy.files import tree
+from p2pcopy.files import memory, tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
@@ -262,6 +262,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
     with reporter:
         try:
             probe_libraries()
+            memory.keep_freed()
             exit_code = asyncio.run(guarded(lambda stops: story(reporter, stops)))
             reporter.close()
         except P2PCopyError as error:

@@ -152,8 +152,6 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval"})
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"})
 
 MAX_LINES = 400
-# Longer, because the state machine and the message table are each easier to read in one piece.
-LONGER: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -280,9 +278,9 @@ def telling_names(module: Module) -> Iterator[Finding]:
 
 
 def short(module: Module) -> Iterator[Finding]:
-    lines, limit = module.source.count("\n"), LONGER.get(module.name, MAX_LINES)
-    if lines > limit:
-        yield Finding(limit + 1, f"{lines} lines, {limit} are the limit")
+    lines = module.source.count("\n")
+    if lines > MAX_LINES:
+        yield Finding(MAX_LINES + 1, f"{lines} lines, {MAX_LINES} are the limit")
 
 
 def finished(module: Module) -> Iterator[Finding]:
@@ -459,7 +457,6 @@ def test_no_way_up_or_across(importer: str, imported: str) -> None:
 def test_the_lists_name_what_exists() -> None:
     assert set(PURE) <= known_names()
     assert set(LAYERS) <= known_names()
-    assert set(LONGER) <= known_names()
     assert {owner for owners in OWNERS.values() for owner in owners} <= known_names()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import InternalError, LocalFileError
 from p2pcopy.events import FileStatus
-from p2pcopy.files import faults, memory
+from p2pcopy.files import faults
 from p2pcopy.files.dirs import OpenDirectories, split
 from p2pcopy.files.journalfile import Journaling
 from p2pcopy.files.made import MadeDirectories
@@ -83,7 +83,6 @@ class DirectoryStore:
 
     def open(self) -> None:
         """Make the directory if it is missing, and try whether it can be written. Raises LocalFileError."""
-        memory.keep_freed()
         self._root = Root(self._path)
         self._closed = False
         self._directories = OpenDirectories(self._root.directory)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 from zlib import crc32
 
+from p2pcopy.transfer.held import bytes_of
+
 MAX_BLOCKS: Final = 2**20
 """So many blocks are recorded at most, 1 TiB in blocks of 1 MiB: it bounds what a journal takes to read."""
 
@@ -120,10 +122,7 @@ class Journal:
     @property
     def claimed_bytes(self) -> int:
         """How much of the file it stands for."""
-        numbers = self.synced.keys() | self.written.keys()
-        last = self.header.blocks - 1
-        missing = (last + 1) * self.header.block_size - self.header.size if last in numbers else 0
-        return len(numbers) * self.header.block_size - missing
+        return bytes_of(self.synced.keys() | self.written.keys(), self.header.size, self.header.block_size)
 
 
 def decode(data: bytes) -> Journal:

@@ -19,7 +19,6 @@ from blake3 import blake3
 
 from p2pcopy.config import MIB, Compress, VerifyResume
 from p2pcopy.errors import InternalError, ProtocolError
-from p2pcopy.files import memory
 from p2pcopy.files.compression import Compression
 from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
@@ -87,7 +86,6 @@ class BlockReader:
         stdin: BinaryIO | None = None,
         verify_resume: VerifyResume = VerifyResume.SAMPLE,
     ) -> None:
-        memory.keep_freed()
         self._log = log
         self._block_size = block_size
         self._compression = Compression(compress)
@@ -261,9 +259,7 @@ class BlockReader:
             raise InternalError("there is nothing to compare")
         number = held.digests.number(reading.to_compare[reading.compared])
         reading.compared += 1
-        start = number * self._block_size
-        os.lseek(descriptor, start, os.SEEK_SET)
-        raw = _read(reading.read, min(self._block_size, (reading.entry.size or 0) - start))
+        raw = self._read_at(descriptor, reading.entry, number)
         same = blake3(raw).digest() == held.digests[number]
         if not same:
             if held.check is Check.ONLY:
@@ -322,20 +318,25 @@ class BlockReader:
         raise _Gone(FaultReason.UNREADABLE)
 
     def _block_again(self, entry: Entry, local: str, number: int) -> bytes:
-        start = number * self._block_size
-        wanted = min(self._block_size, (entry.size or 0) - start)
-        if wanted <= 0:
+        if number * self._block_size >= (entry.size or 0):
             raise _no_such_block()
         descriptor = _open_unchanged(entry, local)
         try:
-            os.lseek(descriptor, start, os.SEEK_SET)
-            raw = _read(partial(os.read, descriptor), wanted)
+            raw = self._read_at(descriptor, entry, number)
             _check_unchanged(entry, descriptor)
         finally:
             os.close(descriptor)
-        if len(raw) < wanted:
+        if len(raw) < self._size_of(entry, number):
             raise _Gone(FaultReason.CHANGED)
         return raw
+
+    def _read_at(self, descriptor: int, entry: Entry, number: int) -> bytes:
+        """A block, or less of it where the file is shorter now."""
+        os.lseek(descriptor, number * self._block_size, os.SEEK_SET)
+        return _read(partial(os.read, descriptor), self._size_of(entry, number))
+
+    def _size_of(self, entry: Entry, number: int) -> int:
+        return min(self._block_size, (entry.size or 0) - number * self._block_size)
 
 
 def _open_unchanged(entry: Entry, local: str) -> int:

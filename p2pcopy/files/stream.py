@@ -13,7 +13,7 @@ from typing import Final
 from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import Declined, InternalError, Interrupted, LocalFileError, ProtocolError
 from p2pcopy.events import FileStatus
-from p2pcopy.files import faults, memory
+from p2pcopy.files import faults
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Clash, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
@@ -30,7 +30,6 @@ class StreamStore:
     """
 
     def __init__(self, fd: int, *, max_waiting: int = 144 * MIB) -> None:
-        memory.keep_freed()
         self.folds_names = False
         self._fd = fd
         self._max_waiting = max_waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -123,7 +123,7 @@ def _out_of_order() -> ProtocolError:
     return ProtocolError("the other side says out of order which blocks it has", UPDATE_HINT)
 
 
-def bytes_of(digests: Mapping[int, bytes], size: int, block_size: int) -> int:
+def bytes_of(blocks: Collection[int], size: int, block_size: int) -> int:
     """How many bytes of a file these blocks are. size: of the file, in bytes."""
     last = (size - 1) // block_size
-    return len(digests) * block_size - ((last + 1) * block_size - size if last in digests else 0)
+    return len(blocks) * block_size - ((last + 1) * block_size - size if last in blocks else 0)

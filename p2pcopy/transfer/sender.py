@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -233,10 +233,9 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self.state = State.LISTED
         self._pump()
 
-    def data(self, messages: Iterable[Packed]) -> None:
+    def data(self, messages: Sequence[Packed]) -> None:
         """Data messages with blocks that were read, and with the ends of files."""
         if self.state is not State.OVER:
-            messages = list(messages)
             self.bytes_read += sum(packed.raw_size for packed in messages)
             self._outbox.data(messages)
             self._pump()

@@ -102,14 +102,20 @@ def test_packets_are_as_large_as_the_path_takes(rooms: Rooms, mtu: int, size: in
     flow.finish()
 
 
-@pytest.mark.parametrize("rooms", [between(), between(Family.IPV6)], indirect=True, ids=str)
-def test_a_path_that_gets_narrow_in_silence(rooms: Rooms) -> None:
+def flowing_in_silence(rooms: Rooms) -> tuple[Pair, Flow]:
+    """Large packets are on their way, and nobody tells what becomes of those that are too large."""
     pair = connected(rooms)
     until_packets_of(pair.a, LARGEST[rooms.lab.layout.a.family])
     flow = Flow(pair.a, pair.b)
     flow.more(20)
     say_nothing(rooms.lab)
     drop_fragments(rooms.lab, "b")
+    return pair, flow
+
+
+@pytest.mark.parametrize("rooms", [between(), between(Family.IPV6)], indirect=True, ids=str)
+def test_a_path_that_gets_narrow_in_silence(rooms: Rooms) -> None:
+    pair, flow = flowing_in_silence(rooms)
     narrow(rooms.lab, "b", 1300)
     now = time.monotonic()
     until_packets_of(pair.a, BASE)
@@ -121,12 +127,7 @@ def test_a_path_that_gets_narrow_in_silence(rooms: Rooms) -> None:
 
 @pytest.mark.parametrize("rooms", [between(), between(Family.IPV6)], indirect=True, ids=str)
 def test_another_path_that_is_narrower_in_silence(rooms: Rooms) -> None:
-    pair = connected(rooms)
-    until_packets_of(pair.a, LARGEST[rooms.lab.layout.a.family])
-    flow = Flow(pair.a, pair.b)
-    flow.more(20)
-    say_nothing(rooms.lab)
-    drop_fragments(rooms.lab, "b")
+    pair, flow = flowing_in_silence(rooms)
     narrow(rooms.lab, "b", 1400)
     now = time.monotonic()
     rooms.lab.roam("a")
