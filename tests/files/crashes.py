@@ -100,15 +100,21 @@ class Disk:
     def identity(self, fd: int) -> Identity:
         """For plain.identity(): the same in a copy of this disk as here."""
         number = self._known(fd)
-        assert number is not None
+        assert number is not None, "a file made outside of recorded()"
         return Identity(number, (number, 0))
 
     # What a power failure leaves.
 
+    def after_worst_failure(self, where: Path) -> Disk:
+        """A copy at where, which must not exist, after the whole log: nothing is kept but what was synced."""
+        return self._copied(len(self.log), random.Random(0), where, keep=0.0, ordered=False)
+
     def after_failure(self, moment: int, rng: random.Random, where: Path) -> Disk:
         """A copy at where, which must not exist, as a disk may have it after the first steps of the log."""
         keep = rng.choice((0.0, 0.3, 0.7, 0.95, 1.0))
-        ordered = rng.random() < 0.5
+        return self._copied(moment, rng, where, keep=keep, ordered=rng.random() < 0.5)
+
+    def _copied(self, moment: int, rng: random.Random, where: Path, *, keep: float, ordered: bool) -> Disk:
         nodes = dict(self.nodes)
         for number, steps in self._steps(moment).items():
             durable = self._durable(number, moment)

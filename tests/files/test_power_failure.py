@@ -143,6 +143,12 @@ class Transfer:
         return claimed
 
 
+def final(root: Path) -> dict[str, bytes]:
+    """What stands under final names."""
+    found = (path for path in root.rglob("*") if path.is_file() and not is_reserved(path.name))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is checked afterwards need not be synced."""
@@ -171,8 +177,11 @@ def test_a_power_failure_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monke
         disk = Disk(root)
         for _ in range(4):
             with disk.recorded(), closing(transfer.store(disk.root)) as store:
-                finished += transfer.run(store, rng, stop=rng.choice((0.0, 0.02)))
+                ended = transfer.run(store, rng, stop=rng.choice((0.0, 0.02)))
             transfer.check_names(disk.root)
+            if ended:
+                finished += 1
+                assert final(disk.after_worst_failure(work / f"{next(numbers)}").root) == final(disk.root)
             for _ in range(6):
                 after = disk.after_failure(rng.randint(0, len(disk.log)), rng, work / f"{next(numbers)}")
                 moments += 1
@@ -183,8 +192,8 @@ def test_a_power_failure_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monke
             # The next run, and the next failure, come after this one.
             disk = disk.after_failure(rng.randint(0, len(disk.log)), rng, work / f"{next(numbers)}")
             moments += 1
-        with disk.seen(), closing(transfer.store(disk.root)) as store:
-            transfer.run(store, rng)
+        with disk.recorded(), closing(transfer.store(disk.root)) as store:
+            assert transfer.run(store, rng)
         shutil.rmtree(work)
     assert claimed > MOMENTS
     assert finished
