@@ -8,14 +8,13 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from p2pcopy import __version__, events, meeting
+from p2pcopy import __version__, events, roads
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
-from p2pcopy.desk import Desk
 from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import memory, tree
 from p2pcopy.files.directory import DirectoryStore
@@ -23,12 +22,12 @@ from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
-from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
+from p2pcopy.keyboard import asking_consent, find_keyboard
 from p2pcopy.net.peer import Peer
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
+from p2pcopy.roads import PRINTED, Roads
 from p2pcopy.serving import serve
-from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
@@ -37,11 +36,9 @@ from p2pcopy.transfer.send_session import SendSession
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
-_PRINTED: Final = ("-", "stderr")
 _LIMITS: Final = TransferLimits()
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
-_Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -60,17 +57,16 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
     keyboard = find_keyboard(busy="-" in settings.paths)
     if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+    confirm = settings.net.confirm
+    async with roads.opened(settings.talk, settings.to, reporter, keyboard, keyboard.lines, confirm=confirm) as way:
 
-    async def once() -> ExitCode:
-        return await _send_once(settings, reporter, stops, desk, keyboard.lines)
+        async def once() -> ExitCode:
+            return await _send_once(settings, reporter, stops, way)
 
-    return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
+        return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
-async def _send_once(
-    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, lines: Lines | None
-) -> ExitCode:
+async def _send_once(settings: SendSettings, reporter: Reporter, stops: Stops, way: Roads) -> ExitCode:
     """Sources, meeting, transfer, result."""
     sources = tree.prepare(
         settings.paths,
@@ -92,7 +88,7 @@ async def _send_once(
             )
         ) as reader,
     ):
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel, data_path):
+        async with way.meet(Starter.SENDER, settings.net) as (peer, channel, data_path):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -118,12 +114,11 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+    lines, confirm = piped or keyboard.lines, settings.net.confirm
     with closing(_open_store(settings)) as store, closing(EntryLog()) as log:
-        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
-            peer,
-            channel,
-            data_path,
+        async with (
+            roads.opened(settings.talk, settings.code, reporter, keyboard, lines, confirm=confirm) as way,
+            way.meet(Starter.RECEIVER, settings.net) as (peer, channel, data_path),
         ):
             session = ReceiveSession(
                 channel,
@@ -202,50 +197,9 @@ def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSessio
     return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
 
 
-def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
-    answers = None if keyboard.lines is None else keyboard.typed(reporter)
-    if talk.answer is not None:
-        answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
-    person = keyboard.person is not None and talk.answer is None
-    live = sys.stderr.isatty() and not talk.json and not talk.quiet
-    return Desk(
-        tell=reporter.tell,
-        deliver=_deliverer(talk),
-        answers=answers,
-        patient=person and sys.stdout.isatty() and not talk.json,
-        waiting_s=1.0 if live else 30.0,
-        confirm=asking_confirmation(reporter, keyboard) if confirm else None,
-    )
-
-
-def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
-    """Takes codes to --answer-to and --qr-file."""
-    sink = None if talk.answer_to in (None, *_PRINTED) else exchange.code_sink(talk.answer_to or "")
-    picture = None if talk.qr_file is None else Path(talk.qr_file)
-
-    async def deliver(ours: events.Code) -> None:
-        if picture is not None and ours.kind == "offer":
-            await exchange.threaded(lambda: qr.write_qr_png(ours.code, picture))
-        if sink is not None:
-            await sink.write(ours.code)
-
-    return deliver
-
-
-async def _meet(
-    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
-) -> _Meeting:
-    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
-    if theirs is None:
-        return meeting.offer(role, settings.net, desk)
-    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-    seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
-    return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
-
-
 def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:
     quiet_libraries(talk.verbose)
-    printed = talk.answer_to or ("" if talk.json else codes_to)
+    printed = talk.answer_to or ("" if talk.json or talk.via else codes_to)
     reporter = make_reporter(
         json=talk.json,
         quiet=talk.quiet,
@@ -257,7 +211,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
         stderr=sys.stderr,
         stdout=sys.stdout,
         color=None,
-        prompts=sys.stdin.isatty(),
+        prompts=sys.stdin.isatty() and talk.answer is None and talk.via is None,
     )
     with reporter:
         try:
@@ -274,7 +228,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
 
 def _printer(destination: str) -> CodeSink | None:
     """Writes a code as a line of its own to standard output or standard error; None for any other destination."""
-    if destination not in _PRINTED:
+    if destination not in PRINTED:
         return None
     descriptor, name = (1, "standard output") if destination == "-" else (2, "standard error")
 

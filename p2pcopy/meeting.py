@@ -68,13 +68,10 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
 async def answer(source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[Met]:
     """Connect to the side whose offer comes from source.
 
-    Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s.
+    Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s, which
+    counts from the code on.
     """
-    theirs = await parsed_code(source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting))
-    if theirs is None:
-        raise CodeError(
-            "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
-        )
+    theirs = await _their_offer(source, expecting, settings.wait_s)
     if settings.two_way and not theirs.two_way:
         raise CodeError(
             "the code was made without --two-way", "Let the other side add --two-way, or leave it out on this side."
@@ -105,6 +102,23 @@ async def answer(source: LineSource, expecting: Starter, settings: NetSettings, 
         )
         await _settle(peer, desk)
         yield peer, channel, data_path
+
+
+async def _their_offer(source: LineSource, expecting: Starter, limit_s: float) -> Offer:
+    try:
+        async with asyncio.timeout(limit_s):
+            theirs = await parsed_code(
+                source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting)
+            )
+    except TimeoutError:
+        raise CodeError(
+            f"no code came within {limit_s:.0f} s", "Give the other side's code in time, or wait longer with --wait."
+        ) from None
+    if theirs is None:
+        raise CodeError(
+            "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
+        )
+    return theirs
 
 
 @asynccontextmanager
@@ -224,7 +238,7 @@ async def _take_answers(peer: Peer, desk: Desk, countdown: Countdown, secret: by
         try:
             theirs = await parsed_code(desk.answers, lambda text: _parse_answer(text, secret, shown.text))
         except CodeError as error:
-            if not desk.patient:
+            if not (desk.patient or desk.forgiving):
                 raise
             desk.tell(events.Warned(f"{error.message}. {error.hint}"))
             continue
