@@ -86,11 +86,12 @@ def film(path: Path, pictures: Sequence[Image.Image], *, seconds: float = 1.0) -
     """A video in which each picture is seen for so long, as MPEG-TS: it can be read from a FIFO while it is written."""
     width, height = (max(picture.size[side] for picture in pictures) // 2 * 2 + 2 for side in (0, 1))
     with av.open(str(path), "w", format="mpegts") as container:
+        frame_of: Any = av.VideoFrame.from_image
         stream: Any = container.add_stream("mpeg2video", rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 8_000_000
         for picture in pictures:
             page = Image.new("RGB", (width, height), (70, 70, 70))
             page.paste(picture.convert("RGB"), (0, 0))
             for _ in range(max(1, round(25 * seconds))):
-                container.mux(stream.encode(av.VideoFrame.from_image(page)))
+                container.mux(stream.encode(frame_of(page)))
         container.mux(stream.encode())

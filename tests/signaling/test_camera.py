@@ -77,7 +77,7 @@ def test_a_code_counts_while_the_video_goes_on(tmp_path: Path) -> None:
     video = (tmp_path / "v.ts").read_bytes()
 
     async def scenario() -> str | None:
-        watching = Camera(str(fifo), [].append)
+        watching = Camera(str(fifo), print)
         waiting = asyncio.create_task(watching.next_line())
         writer = await asyncio.to_thread(os.open, fifo, os.O_WRONLY)
         try:
@@ -100,7 +100,7 @@ def test_cancelled_without_loss(tmp_path: Path) -> None:
     film(tmp_path / "v.ts", [shown(TEXT)])
 
     async def scenario() -> str | None:
-        watching = Camera(str(tmp_path / "v.ts"), [].append)
+        watching = Camera(str(tmp_path / "v.ts"), print)
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
@@ -118,7 +118,7 @@ def test_a_fifo_without_a_writer_holds_nobody_up(tmp_path: Path, monkeypatch: py
     os.mkfifo(tmp_path / "fifo")
 
     async def scenario() -> None:
-        watching = Camera(str(tmp_path / "fifo"), [].append)
+        watching = Camera(str(tmp_path / "fifo"), print)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await watching.next_line()
@@ -129,7 +129,7 @@ def test_a_fifo_without_a_writer_holds_nobody_up(tmp_path: Path, monkeypatch: py
 
 
 def test_closed_before_it_is_used() -> None:
-    run(Camera("", [].append).close())
+    run(Camera("", print).close())
 
 
 def test_what_is_no_video(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def devices(monkeypatch: pytest.MonkeyPatch, platform: str, *found: tuple[str, s
     """This is another system, with these devices: name, description, medium."""
     import av.device
 
-    monkeypatch.setattr(camera.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     made = [SimpleNamespace(name=name, description=text, media_types=[medium]) for name, text, medium in found]
     monkeypatch.setattr(av.device, "enumerate_input_devices", lambda _: made)
 
@@ -185,7 +185,7 @@ def test_an_old_pyav_cannot_list_cameras(monkeypatch: pytest.MonkeyPatch) -> Non
     import av.device
 
     monkeypatch.delattr(av.device, "enumerate_input_devices", raising=False)
-    monkeypatch.setattr(camera.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert camera._find("")[1] == "0"
 
 
@@ -200,7 +200,7 @@ def test_a_rate_that_the_camera_does_not_have(monkeypatch: pytest.MonkeyPatch) -
             raise av.error.ExternalError(5, "rate")
         return f"{format} {device}"
 
-    monkeypatch.setattr(camera.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(av, "open", opening)
     assert camera._open("0") == "avfoundation 0"
     assert tried == [{"framerate": "30"}, {}]

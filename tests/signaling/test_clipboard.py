@@ -116,7 +116,7 @@ def test_a_clipboard_that_fails(library: Library) -> None:
         run(Clipboard(None, {}).copy("CODE"))
     with pytest.raises(UsageError, match="cannot be read: no display"):
         run(paste())
-    assert not run(Clipboard([].append, {}).copy("CODE"))
+    assert not run(Clipboard(print, {}).copy("CODE"))
 
 
 def test_a_clipboard_that_hangs(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +148,8 @@ def test_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_standard_error_is_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[int, bytes]] = []
-    monkeypatch.setattr(clipboard.sys, "stderr", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(clipboard.os, "write", lambda *what: written.append(what))
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(os, "write", lambda *what: written.append(what))
     assert clipboard._has_terminal()
     clipboard._to_terminal(b"x")
     assert written == [(2, b"x")]
@@ -158,12 +158,12 @@ def test_standard_error_is_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 def test_else_the_terminal_that_controls_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.openpty()
     real = os.open
-    monkeypatch.setattr(clipboard.sys, "stderr", SimpleNamespace(isatty=lambda: False))
-    monkeypatch.setattr(clipboard.os, "open", lambda _, flags: real(os.ttyname(theirs), flags))
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: False))
+    monkeypatch.setattr(os, "open", lambda _, flags: real(os.ttyname(theirs), flags))
     assert clipboard._has_terminal()
     clipboard._to_terminal(b"x")
     assert os.read(ours, 10) == b"x"
     os.close(ours)
     os.close(theirs)
-    monkeypatch.setattr(clipboard.os, "open", lambda *_: real("/nonexistent/tty", os.O_WRONLY))
+    monkeypatch.setattr(os, "open", lambda *_: real("/nonexistent/tty", os.O_WRONLY))
     assert not clipboard._has_terminal()

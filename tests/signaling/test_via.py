@@ -195,7 +195,7 @@ def test_a_command_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_is_there_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
-    monkeypatch.setattr(via.os, "open", lambda _, flags: real("/dev/null", flags))
+    monkeypatch.setattr(os, "open", lambda _, flags: real("/dev/null", flags))
     assert via._has_terminal()
-    monkeypatch.setattr(via.os, "open", lambda _, flags: real("/nonexistent/tty", flags))
+    monkeypatch.setattr(os, "open", lambda _, flags: real("/nonexistent/tty", flags))
     assert not via._has_terminal()
