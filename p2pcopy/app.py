@@ -9,9 +9,9 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from p2pcopy import __version__, events, roads
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
@@ -22,6 +22,7 @@ from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
+from p2pcopy.files.textstore import TextStore
 from p2pcopy.keyboard import asking_consent, find_keyboard
 from p2pcopy.net.peer import Peer
 from p2pcopy.net.probe import probe_libraries
@@ -37,6 +38,7 @@ from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _LIMITS: Final = TransferLimits()
+_TEXT_NAME: Final = "text.txt"
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
 
@@ -54,8 +56,9 @@ def run_receive(settings: ReceiveSettings) -> ExitCode:
 
 async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """One receiver, or one after the other with --keep-open. Raises P2PCopyError."""
-    keyboard = find_keyboard(busy="-" in settings.paths)
-    if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
+    busy = "-" in settings.paths and settings.text in (None, "-")
+    keyboard = find_keyboard(busy=busy)
+    if busy and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
     confirm = settings.net.confirm
     async with roads.opened(settings.talk, settings.to, reporter, keyboard, keyboard.lines, confirm=confirm) as way:
@@ -70,12 +73,11 @@ async def _send_once(settings: SendSettings, reporter: Reporter, stops: Stops, w
     """Sources, meeting, transfer, result."""
     sources = tree.prepare(
         settings.paths,
-        stdin_name=settings.name,
+        stdin_name=_TEXT_NAME if settings.text is not None else settings.name,
         excludes=settings.excludes,
         follow_symlinks=settings.follow_symlinks,
     )
-    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
-    stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
+    stdin = _stream(settings) if sources.uses_stdin else None
     with (
         closing(EntryLog()) as log,
         closing(
@@ -97,6 +99,7 @@ async def _send_once(settings: SendSettings, reporter: Reporter, stops: Stops, w
                 log=log,
                 reader=reader,
                 software=_SOFTWARE,
+                is_text=settings.text is not None,
                 settled=reporter.settled,
             )
             peer.on_path = session.report
@@ -110,6 +113,7 @@ async def _send_once(settings: SendSettings, reporter: Reporter, stops: Stops, w
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
     to_stdout = settings.output == "-"
+    text = None if settings.keep_text else TextStore()
     piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
     keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
@@ -131,6 +135,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 ask=asking_consent(settings.yes, existing, reporter, keyboard),
                 destination=_shown(settings.output),
                 software=_SOFTWARE,
+                text_store=text,
                 settled=reporter.settled,
             )
             peer.on_path = session.report
@@ -143,7 +148,16 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 reporter.tell(events.Rehearsed(_shown(settings.output)))
                 return ExitCode.OK
             stops.finished = True
+            if text is not None and text.text is not None:
+                reporter.tell(events.Text(text.text))
             return _finish(reporter, peer, session)
+
+
+def _stream(settings: SendSettings) -> BinaryIO:
+    if settings.text in (None, "-"):
+        # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+        return FileIO(0, closefd=False)
+    return BytesIO((settings.text or "").encode("utf-8", "surrogateescape"))
 
 
 @contextmanager

@@ -231,11 +231,15 @@ class Talk:
 
 @dataclass(frozen=True)
 class SendSettings:
-    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts."""
+    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts.
+
+    text: is sent instead of paths, "-" for what is on standard input; None for none.
+    """
 
     net: NetSettings
     talk: Talk
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    text: str | None = None
     name: str | None = None
     excludes: tuple[str, ...] = ()
     follow_symlinks: bool = False
@@ -250,7 +254,7 @@ class ReceiveSettings:
     """One run of p2pcopy receive. code: of a sender that started, None when this side starts. output: a directory, or "-".
 
     existing: None asks on a terminal and refuses elsewhere. checksum: the content tells whether a file is there already, not
-    its time. dry_run: show what would happen, and take nothing.
+    its time. dry_run: show what would happen, and take nothing. keep_text: a text is stored as a file instead of shown.
     """
 
     net: NetSettings
@@ -262,6 +266,7 @@ class ReceiveSettings:
     max_bytes: int | None = None
     checksum: bool = False
     dry_run: bool = False
+    keep_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,23 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
     ), theirs
 
 
+def sources(paths: Sequence[str], text: str | None, name: str | None) -> tuple[str, ...]:
+    """What is sent; a text is a stream like standard input. Raises UsageError."""
+    if text is None:
+        if not paths:
+            raise UsageError(
+                "there is nothing to send", "Name files or directories, - for standard input, or a --text."
+            )
+        return tuple(paths)
+    if paths or name is not None:
+        raise UsageError(
+            f"--text and {'--name' if name is not None else 'PATH'} exclude each other", "Drop one of them."
+        )
+    if not text:
+        raise UsageError("the text is empty", "Write it behind --text, or --text - to take it from standard input.")
+    return ("-",)
+
+
 def _one_road(talking: Talking, theirs: str | None, code: str) -> None:
     """Each of these brings the other side's code, so there can be only one. code: how theirs is given. Raises UsageError."""
     given = {
