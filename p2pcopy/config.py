@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from p2pcopy.errors import UsageError
 
+CAMERA: Final = "camera:"  # then its name: where a code comes from
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -227,6 +228,15 @@ class Talk:
     quiet: bool = False
     verbose: bool = False
     progress: bool = True
+
+    @property
+    def scans_answers(self) -> bool:
+        return self.answer is not None and self.answer.startswith(CAMERA)
+
+    @property
+    def takes_typed_answers(self) -> bool:
+        """A person may type or paste an answer, beside a camera as well."""
+        return self.via is None and (self.answer is None or self.scans_answers)
 
 
 @dataclass(frozen=True)

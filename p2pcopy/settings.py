@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
 from p2pcopy.config import (
+    CAMERA,
     DEFAULT_STALL_LIMIT_S,
     DEFAULT_STUN,
     DEFAULT_WAIT_S,
@@ -67,7 +68,7 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
     if talking.camera is not None and not talking.scan:
         raise UsageError("--camera is the camera for --scan", "Add --scan, or drop --camera.")
     _one_road(talking, theirs, "--to" if sending else "CODE")
-    answer, camera = talking.answer, f"camera:{talking.camera or ''}"
+    answer, camera = talking.answer, CAMERA + (talking.camera or "")
     if talking.paste:
         theirs = "clipboard:"
     elif talking.scan and sending:

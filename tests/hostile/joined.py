@@ -19,6 +19,7 @@ from p2pcopy.channel import Sink
 from p2pcopy.config import NetSettings, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Held
 from p2pcopy.errors import ConnectionLost, P2PCopyError
+from p2pcopy.roads import Roads
 from p2pcopy.stops import Stops
 from p2pcopy.ui.reporter import Reporter, make_reporter
 
@@ -147,7 +148,7 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
         finally:
             channel.close()
 
-    async def meet(*_: object) -> AbstractAsyncContextManager[Any]:
+    def meet(*_: object) -> AbstractAsyncContextManager[Any]:
         return met()
 
     def asks(*_: object) -> Any:
@@ -158,7 +159,7 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
 
     with (
         reporter,
-        mock.patch.object(app, "_meet", meet),
+        mock.patch.object(Roads, "meet", meet),
         mock.patch.object(app, "_LIMITS", case.limits),
         mock.patch.object(app, "asking_consent", asks),
     ):
