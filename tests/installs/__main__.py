@@ -1,6 +1,7 @@
-"""The ways to install p2pcopy, each tried in an environment of its own with a real transfer; and the oldest versions that it asks for.
+"""The ways to install p2pcopy, each in an environment of its own and tried with a real transfer.
 
-Needs a package index. Ends with exit code 0 when every way works and the tests of what does no networking pass with the oldest versions.
+One of them has the oldest versions that pyproject.toml allows, and runs tests with them. Needs a package index. Ends with
+exit code 0 when all of them work.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 600
 TOOLS: Final = ("build", "hatchling>=1.21", "pipx", "uv")
-TESTERS: Final = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis", "psutil", "zxing-cpp", "pillow", "hatchling")
+TESTERS: Final = (
+    "pytest",
+    "pytest-xdist",
+    "pytest-timeout",
+    "hypothesis",
+    "psutil",
+    "zxing-cpp",
+    "pillow",
+    "hatchling",
+)
 TESTED: Final = ("tests/signaling", "tests/transfer", "tests/ui", "tests/app", "tests/session")
 CONTENT: Final = bytes(range(256)) * 9000
 
@@ -95,10 +105,11 @@ def by_uv(workshop: Workshop) -> Path:
 def oldest(workshop: Workshop) -> Path:
     """The oldest version of everything that pyproject.toml names. The tests run with them, too."""
     python = workshop.bare("oldest")
-    install = [workshop.tool("uv"), "pip", "install", "--quiet", "--python", python]
-    workshop.run(*install, "--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml")
-    workshop.run(*install, "--no-deps", workshop.wheel)
-    workshop.run(*install, *TESTERS)
+    install = ("pip", "install", "--quiet", "--python", python)
+    uv = workshop.tool("uv")
+    workshop.run(uv, *install, "--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml")
+    workshop.run(uv, *install, "--no-deps", workshop.wheel)
+    workshop.run(uv, *install, *TESTERS)
     workshop.run(python.parent / "pytest", "-q", "-n", "4", *TESTED, where=ROOT)
     return python.parent / "p2pcopy"
 
