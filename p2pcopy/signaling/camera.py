@@ -183,9 +183,9 @@ def _format() -> str:
 
 def _cameras(system: str) -> list[tuple[str, str]]:
     """What people call each camera, and what PyAV does. Old versions of PyAV cannot list them."""
-    import av.device
+    import av
 
-    list_them = getattr(av.device, "enumerate_input_devices", None)
+    list_them = getattr(av, "enumerate_input_devices", None)
     found = [] if list_them is None else list_them(system)
     cameras = [
         (each.description or each.name, each.name) for each in found if "video" in (each.media_types or ["video"])

@@ -151,11 +151,11 @@ def test_a_camera_that_is_not_there() -> None:
 
 def devices(monkeypatch: pytest.MonkeyPatch, platform: str, *found: tuple[str, str, str]) -> None:
     """This is another system, with these devices: name, description, medium."""
-    import av.device
+    import av
 
     monkeypatch.setattr(sys, "platform", platform)
     made = [SimpleNamespace(name=name, description=text, media_types=[medium]) for name, text, medium in found]
-    monkeypatch.setattr(av.device, "enumerate_input_devices", lambda _: made)
+    monkeypatch.setattr(av, "enumerate_input_devices", lambda _: made)
 
 
 def test_cameras_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +182,9 @@ def test_no_camera_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_old_pyav_cannot_list_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    import av.device
+    import av
 
-    monkeypatch.delattr(av.device, "enumerate_input_devices", raising=False)
+    monkeypatch.delattr(av, "enumerate_input_devices", raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert camera._find("")[1] == "0"
 
