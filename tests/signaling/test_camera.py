@@ -128,6 +128,23 @@ def test_a_fifo_without_a_writer_holds_nobody_up(tmp_path: Path, monkeypatch: py
     os.close(os.open(tmp_path / "fifo", os.O_WRONLY))  # lets the thread go
 
 
+def test_opened_again_after_it_was_closed(tmp_path: Path) -> None:
+    """As for the next receiver: a code that was told is not told again."""
+    film(tmp_path / "v.ts", [shown(TEXT), shown(OTHER)], seconds=0.2)
+    opened: list[str] = []
+
+    async def scenario() -> list[str | None]:
+        watching = Camera(str(tmp_path / "v.ts"), opened.append)
+        found = []
+        for _ in range(2):
+            found.append(await watching.next_line())
+            await watching.close()
+        return found
+
+    assert run(scenario()) == [TEXT, OTHER]
+    assert len(opened) == 2
+
+
 def test_closed_before_it_is_used() -> None:
     run(Camera("", print).close())
 
