@@ -345,7 +345,8 @@ class DirectoryStore:
         if isinstance(error, PartLocked):
             raise LocalFileError(
                 f"another p2pcopy is writing {display(str(error))} in {shown}",
-                "Wait until it has finished, or choose another place with --output.",
+                "It may be a run of yours that is stalled, or suspended with Ctrl-Z: look with jobs and pgrep -fl p2pcopy. "
+                "Wait until it has finished or end it, or choose another place with --output.",
             ) from error
         if not isinstance(error, OSError):
             return str(error)
