@@ -137,8 +137,9 @@ class Tried:
 class Mark(StrEnum):
     """What an entry meets at the destination.
 
-    EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides;
-    FAILS: by something that keeps it out whatever the policy is; BEGUN: an earlier run has left a part of it.
+    EXISTS: its name is taken; SAME: it is there already, and stays; COMPARED: by a file whose content decides; FAILS: by something
+    that keeps it out. BEGUN: an earlier run has left a part of it, which it goes on with; BEGUN_EXISTS: the same, and its name is
+    taken; STALE: what an earlier run has left of it is of no use.
     """
 
     NEW = "new"
@@ -147,6 +148,8 @@ class Mark(StrEnum):
     COMPARED = "compared"
     FAILS = "fails"
     BEGUN = "begun"
+    BEGUN_EXISTS = "begun-exists"
+    STALE = "stale"
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,9 @@ def test_the_content_tells_what_is_there(tmp_path: Path) -> None:
         assert outcomes(received) == {"tree/same": "skipped", "tree/differs": "failed"}
         assert outcomes(sent)["tree/differs"] == "failed"
         assert sent.told("done")["bytes_done"] == 0
+        assert sent.told("done")["bytes_resumed"] == received.told("done")["bytes_resumed"] == 5 * MIB
+        reasons = {event["path"]: event["reason"] for event in received.events if event["event"] == "file"}
+        assert reasons["tree/differs"] == "it differs from the one that is there"
 
         sent, received = copy(start, "tree", receive=("--checksum", "--existing", "replace"))
     assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err
