@@ -37,7 +37,7 @@ class Many:
         goals = {
             "both sides end with 0": last == (0, 0),
             "nothing differs": not self.differing,
-            "each run adds to what is there": list(self.there) == sorted(set(self.there)),
+            "each run has added to what was there": list(self.there) == sorted(set(self.there)),
         }
         return [goal for goal, reached in goals.items() if not reached]
 
@@ -46,17 +46,17 @@ def measure(work: Path, files: int, interruptions: int) -> Many:
     """Send so many files from work to work/out."""
     _make(work / _NAME, files)
     copy = work / "out" / _NAME
-    there, runs = [], []
-    for number in range(1, interruptions + 1):
+    there, runs = [0], []
+    for left in range(interruptions, 0, -1):
         with transfer(work, _NAME, "out") as pair:
-            enough = files * number // (interruptions + 1)
+            enough = there[-1] + (files - there[-1]) // (left + 1) + 1
             pair.receiver.wait_for(lambda: pair.receiver.files >= enough, f"file {enough}")  # noqa: B023 - waits at once
             pair.kill()
             runs.append(pair.ended())
         there.append(sum(not path.name.startswith(".") for path in copy.glob("*/*")))
     with transfer(work, _NAME, "out") as pair:
         runs.append(pair.ended())
-    return Many(files, tuple(there), tuple(runs), tuple(differences(work / _NAME, copy)))
+    return Many(files, tuple(there[1:]), tuple(runs), tuple(differences(work / _NAME, copy)))
 
 
 def differences(source: Path, copy: Path) -> Iterator[str]:
