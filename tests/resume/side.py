@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -71,7 +72,8 @@ class Side:
             while not condition():
                 left = deadline - time.monotonic()
                 if self._over or left <= 0:
-                    raise RuntimeError(f"{what} did not come: {self.last}")
+                    told = self.last.get("error") or self.last.get("done")
+                    raise RuntimeError(f"it ended, or {PATIENCE_S:.0f} s passed, before {what} came: {told}")
                 self._changed.wait(left)
 
     def code(self) -> str:
@@ -79,15 +81,15 @@ class Side:
         return str(self.last["code"]["code"])
 
     def kill(self) -> None:
-        """With SIGKILL."""
-        self._process.kill()
+        """With SIGKILL. Popen.kill() would take note of an end, and what it has read could not be told any more."""
+        os.kill(self._process.pid, signal.SIGKILL)
 
     def ended(self) -> Ended:
         """Wait for its end."""
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
-            self._process.kill()
-            raise RuntimeError(f"it does not end: {self.last}")
+            self.kill()
+            raise RuntimeError("it does not end")
         # What it has read is told as long as nobody has taken note of its end.
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         reads = self._reads() - self._at_connected
@@ -99,7 +101,7 @@ class Side:
     def close(self) -> None:
         """Kill it if it is still there."""
         if self._process.returncode is None:
-            self._process.kill()
+            self.kill()
             self.ended()
         if self._process.stdout is not None:
             self._process.stdout.close()
