@@ -110,6 +110,8 @@ class Side:
     def _collect(self) -> None:
         for line in self._process.stdout or ():
             now = time.monotonic()
+            if not line.endswith(b"\n"):
+                break  # it was killed in the middle
             event = json.loads(line)
             with self._changed:
                 self._take(event, now)
