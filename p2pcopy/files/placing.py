@@ -48,7 +48,7 @@ class Placing:
         if clash.hopeless:
             return Outcome(index, FileStatus.FAILED, clash.reason)
         if clash.same:
-            return Outcome(index, FileStatus.SKIPPED, _THERE)
+            return Outcome(index, FileStatus.SKIPPED, _THERE, there=True)
         if clash.compare:
             return None
         return self._verdict(index, clash.obstacle)
@@ -76,14 +76,14 @@ class Placing:
         for other, found in self.candidates(entry.path, directory):
             if is_same(entry, found):
                 saved_as = "" if other == name else _joined(parent, other)
-                return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as)
+                return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as, there=True)
         return None
 
     def same_content(self, index: int, path: str, name: str) -> Outcome:
         """The outcome of an entry whose content is in the file of this name already."""
         parent, own = split(path)
         saved_as = "" if name == own else _joined(parent, name)
-        return Outcome(index, FileStatus.SKIPPED, "the same content is there", saved_as)
+        return Outcome(index, FileStatus.SKIPPED, "the same content is there", saved_as, there=True)
 
     def settle(
         self, index: int, path: str, directory: Directory, place: Callable[[str], None], replace: Callable[[], None]

@@ -65,7 +65,7 @@ def leave(root: Path, *numbers: int, entry: Entry = ENTRY) -> None:
         write(store, *numbers, entry=entry)
 
 
-def left(root: Path, entry: Entry = ENTRY, **settings: Any) -> Held | Useless | None:
+def left(root: Path, entry: Entry = ENTRY, **settings: Any) -> Held | Useless | Outcome | None:
     with opened(root, **settings) as store:
         return store.held(0, entry)
 
@@ -556,17 +556,16 @@ class TestTheEnd:
             clash = store.admit(0, ENTRY)
             assert clash is not None
             assert clash.same
-            assert store.refuses(0, ENTRY) == Outcome(0, FileStatus.SKIPPED, "it is there already")
+            assert store.refuses(0, ENTRY) == Outcome(0, FileStatus.SKIPPED, "it is there already", there=True)
         assert os.listdir(tmp_path) == ["f"]
 
     def test_space_that_is_taken_already(self, tmp_path: Path) -> None:
         leave(tmp_path, *range(BLOCKS))
         taken = os.stat(tmp_path / PART).st_blocks * 512
         with opened(tmp_path) as store:
-            for index, path in enumerate(("f", "g", "nowhere/f")):
-                store.admit(index, replace(ENTRY, path=path))
-            store.admit(3, replace(ENTRY, path="f", size=1))
-            assert store.reusable_bytes() == taken > 0
+            assert store.reusable_bytes(ENTRY) == taken > 0
+            for none in (replace(ENTRY, path="g"), replace(ENTRY, path="nowhere/f"), replace(ENTRY, size=1)):
+                assert store.reusable_bytes(none) == 0
 
     def test_a_directory_with_something_to_go_on_with_stays_and_is_finished_later(self, tmp_path: Path) -> None:
         entry = replace(ENTRY, path="d/f")

@@ -135,7 +135,7 @@ def test_a_transfer_from_hello_to_bye() -> None:
     assert (listed.first, listed.entries) == (0, (DIRECTORY, FILE))
     assert machine._window.held == listed.cost
     machine.listed(listed.cost, 1.0)
-    assert give(machine, wire.ManifestEnd(2, 3)) == [ManifestComplete(2, 3)]
+    assert give(machine, wire.ManifestEnd(2, 3, 4)) == [ManifestComplete(2, 3, 4)]
     machine.accept(2, (), 1.0)
     assert said(machine.actions(), wire.Go) == [wire.Go(2)]
     assert (machine.accepted, machine.accepted_bytes) == (2, BLOCK)
