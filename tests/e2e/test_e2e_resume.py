@@ -144,7 +144,9 @@ def test_a_file_that_was_changed_meanwhile_starts_over(tmp_path: Path, change: s
     assert not leftovers(tmp_path)
     assert (sent.told("done")["bytes_done"], sent.told("done")["bytes_resumed"]) == (8 * MIB, 0)
     if change == "time":
-        assert notes(received) == ["it starts over: the sender has another version of it now"]
+        reason = "the sender has another version of it now"
+        assert notes(received) == [f"it starts over: {reason}"]
+        assert notes(sent) == [f"it starts over; the other side says: {reason}"]
     else:
         assert notes(sent) == ["what the other side has of it is of another file, so all of it is sent"]
         assert len(notes(received)) == 1
@@ -240,9 +242,10 @@ def test_standard_input_says_that_it_cannot_go_on(tmp_path: Path) -> None:
         receiver.out.wait_for(rb'"bytes_done": 1048576')
         receiver.signal(signal.SIGINT)
         assert receiver.ended().exit_code == 130
-        sent = sender.ended()
-    assert sent.exit_code == 6
-    error = sent.told("error")
-    assert "standard input cannot go on where it stopped" in error["hint"]
-    assert not error["resumable"]
+        sent, received = sender.ended(), receiver.ended()
+    assert (sent.exit_code, received.exit_code) == (6, 130)
+    for ended, stream in ((sent, "standard input"), (received, "the other side's standard input")):
+        error = ended.told("error")
+        assert f"A transfer through {stream} cannot go on where it stopped" in error["hint"]
+        assert not error["resumable"]
     assert not leftovers(tmp_path)
