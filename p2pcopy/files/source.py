@@ -69,6 +69,12 @@ class _Reading:
     number: int = 0
     size: int = 0
 
+    @property
+    def is_same(self) -> bool:
+        """At the end: whether all of it was compared, and none of it sent."""
+        held = self.held
+        return held is not None and held.check is not Check.SAMPLE and len(held.digests) == self.number
+
 
 class BlockReader:
     """The blocks of all accepted files in the order of the log, each file read to the size in its entry and no further.
@@ -105,10 +111,7 @@ class BlockReader:
         self._kept: deque[tuple[int, int, bytes]] = deque(maxlen=max(1, KEPT_OF_STREAM // block_size))
 
     def allow(self, upto: int, skips: Sequence[tuple[int, int]] = (), held: Sequence[Held] = ()) -> None:
-        """Entries below upto may be read from now on, except the half-open ranges skips of them.
-
-        held: blocks that the receiver has of files of known size.
-        """
+        """Entries below upto may be read now, except the half-open ranges skips. held: what the receiver has, never of streams."""
         with self._lock:
             self._held.update((file.entry, file) for file in held)
             self._marks.extend(bytes(max(0, upto - len(self._marks))))
@@ -164,7 +167,8 @@ class BlockReader:
         except _Gone as gone:
             item = Fault(self._position, gone.reason)
         else:
-            item = End(self._position, reading.size, reading.number, self._digest.digest(), reading.over)
+            digest = self._digest.digest()
+            item = End(self._position, reading.size, reading.number, digest, reading.over, reading.is_same)
         self._stop()
         return item
 

@@ -47,13 +47,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order. over: as in Block."""
+    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order. over: as in Block.
+
+    same: each block was compared, and is there already.
+    """
 
     entry: int
     size: int
     blocks: int
     digest: bytes
     over: bool = False
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.errors import P2PCopyError
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
 from p2pcopy.transfer.items import Fault, Found, Left
+from p2pcopy.transfer.ledger import ranges_of
 from p2pcopy.transfer.pace import Pace
 from p2pcopy.transfer.ports import Log, Reader
 from p2pcopy.transfer.reading import Batch, BatchReader
@@ -34,6 +35,7 @@ _FAULT_TEXT: Final = {
     FaultReason.DIFFERS: "the other side keeps another file in its place",
 }
 _STARTS_OVER: Final = "what the other side has of it is of another file, so all of it is sent"
+_SAME: Final = "the other side has the same content"
 _KEPT: Final = "the other side keeps what it has under this name"
 
 
@@ -71,6 +73,7 @@ class SendSession(Session):
         self._wake_read = asyncio.Event()
         self._again: list[tuple[int, int]] = []
         self._summary = Summary()
+        self._same: set[int] = set()
         self._current = ""
 
     async def run(self) -> None:
@@ -209,14 +212,17 @@ class SendSession(Session):
         self.machine.data(batch.messages)
         for entry, number in batch.again:
             self.machine.sent_again(entry, number)
-        for end in batch.ends:
-            self.machine.file_end(end.entry, end.size, end.digest)
-        for fault in batch.faults:
-            self._fault(fault)
+        # Before the ends: both may be of one file.
         for compared in batch.compared:
             if not compared.same:
                 self.machine.started_over(compared.entry)
                 self._note(compared.entry, _STARTS_OVER)
+        for end in batch.ends:
+            self.machine.file_end(end.entry, end.size, end.digest)
+            if end.same:
+                self._same.add(end.entry)
+        for fault in batch.faults:
+            self._fault(fault)
         self.machine.flush()
         self.perform()
 
@@ -231,9 +237,16 @@ class SendSession(Session):
 
     def _tell_reported(self, reported: Reported) -> None:
         for start, stop in reported.done:
+            same = self._same.intersection(range(start, stop))
+            self._same -= same
+            for first, last in ranges_of(sorted(same)):
+                self._teller.put(start, first, _done)
+                self._teller.put(first, last, _there)
+                start = last
             self._teller.put(start, stop, _done)
         for index, reason in reported.failed:
             self._reader.drop(index)
+            self._same.discard(index)
             self._tell_failed(index, f"the other side: {reason}")
 
     def _tell_failed(self, entry: int, reason: str) -> None:
@@ -256,6 +269,10 @@ class SendSession(Session):
 
 def _skipped(entry: Entry) -> events.Event:
     return events.File(entry.path, events.FileStatus.SKIPPED, _KEPT)
+
+
+def _there(entry: Entry) -> events.Event:
+    return events.File(entry.path, events.FileStatus.SKIPPED, _SAME)
 
 
 def _done(entry: Entry) -> events.Event | None:

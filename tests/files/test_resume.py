@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from p2pcopy.files import journal, native, plain
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.journal import HEADER_SIZE, RECORD_SIZE
 from p2pcopy.files.journalfile import Journaling
+from p2pcopy.files.parts import PartFile
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Outcome, Useless
 from p2pcopy.transfer.wire import Check, Entry, Kind
@@ -502,6 +504,37 @@ class TestFaults:
             assert isinstance(store.held(0, ENTRY), Useless)
             write(store, *range(BLOCKS))
             assert finish(store) == [Outcome(0, FileStatus.DONE)]
+
+    @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+    def test_a_file_that_cannot_be_set_aside_for_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        second = replace(ENTRY, path="g")
+        leave(tmp_path, 0, 1)
+        leave(tmp_path, 0, 1, entry=second)
+        there = sorted(os.listdir(tmp_path))
+        before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+        def fail(part: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        with opened(tmp_path, open_parts=1) as store:
+            assert isinstance(store.held(0, ENTRY), Held)
+            with monkeypatch.context() as patch:
+                patch.setattr(PartFile, "suspend", fail)
+                if code == errno.EIO:
+                    with pytest.raises(LocalFileError, match="input/output"):
+                        store.held(1, second)
+                else:
+                    failed = Outcome(1, FileStatus.FAILED, os.strerror(code))
+                    assert store.held(1, second) == failed
+                    assert store.write(1, second, 0, b"ignored", digest=bytes(32)) is None
+                    assert store.whole(1, second, len(b"ignored")) == [failed]
+        assert sorted(os.listdir(tmp_path)) == there
+        if sys.platform == "linux":
+            assert len(os.listdir("/proc/self/fd")) == before
+        with opened(tmp_path) as store:
+            assert isinstance(store.held(1, second), Held)
 
     def test_a_rename_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> bool:
