@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from hostile.verdict import Scene
 from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.errors import ExitCode
 from p2pcopy.files.stream import StreamStore
-from p2pcopy.transfer.conversation import Ended
+from p2pcopy.transfer.conversation import Ended, State
 from p2pcopy.transfer.held import Holdings
 from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.sender import Sender
@@ -133,3 +134,25 @@ def test_blocks_that_are_told_cost_a_sender_little(files: int) -> None:
     finally:
         tracemalloc.stop()
     assert held / holdings.told.cost * MAX_HELD < 64 * MIB
+
+
+def test_a_sender_that_is_told_too_much_ends_before_it_has_no_memory() -> None:
+    """Of a file that has all these blocks."""
+    machine = Sender(TransferLimits(), "victim", 0.0)
+    machine.control_received(
+        message("hello", version=1, role="receiver", software="", block_size=MIB, credit=4 * MIB), 0.0
+    )
+    machine.entries([Entry(Kind.FILE, "huge", 2**22 * MIB)])
+    digests = base64.b64encode(bytes(32 * 4096)).decode()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            first = number * 4096
+            machine.control_received(message("have", entry=0, first=first, digests=digests), 0.0)
+            if machine.state is State.OVER:
+                break
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert machine.state is State.OVER
+    assert held < 70 * MIB
