@@ -411,6 +411,18 @@ def test_blocks_that_a_file_does_not_have_are_refused(have: wire.Have) -> None:
     assert isinstance(error_of(give(machine, have)), ProtocolError)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_both_sides_know_whether_the_other_one_is_a_stream(stream: bool) -> None:
+    machine = Sender(LIMITS, "ours", 0.0, stream=stream)
+    (greeting,) = machine.actions()
+    assert isinstance(greeting, SendControl)
+    hello = msgspec.json.decode(greeting.message, type=wire.Hello)
+    assert ("stream" in hello.features) == stream
+    features = ["stream"] if stream else []
+    give(machine, wire.Hello(1, wire.Role.RECEIVER, "theirs", 4096, wire.LEAST_CREDIT, features))
+    assert machine.peer_streams == stream
+
+
 def test_why_files_start_over_is_told_once_for_each_in_order() -> None:
     machine = sender(FILE, DIRECTORY, FILE)
     assert give(machine, wire.Over(0, "damaged"), wire.Over(2, "changed")) == [
