@@ -24,8 +24,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
-def pytest_collection_finish() -> None:
-    """What is there before the first test is not looked through again after each of them, which takes longer than most do."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays_is_not_looked_through_again() -> None:
+    """Collecting the garbage after each test would take longer than most tests do."""
     gc.collect()
     gc.freeze()
 
