@@ -154,6 +154,10 @@ class Running:
         assert "Traceback" not in err, err
         return Ended(exit_code, self.out.everything(), err)
 
+    def leaves_something(self) -> bool:
+        """Whether there is something left to kill."""
+        return self.runs() or self._keyboard >= 0
+
     def kill(self) -> None:
         """With SIGKILL: nothing of it is left."""
         self._process.kill()
@@ -226,6 +230,7 @@ class Processes:
             else:
                 started = nursery.nursery().start(request, descriptors, _namespace(place))
             process = Running(started, out, err, typing)
+        self._running = [each for each in self._running if each.leaves_something()]
         self._running.append(process)
         return process
 
