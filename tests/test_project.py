@@ -21,22 +21,6 @@ from p2pcopy import errors
 from p2pcopy.files import names
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {
-    "OpenSSL",
-    "aioice",
-    "aiortc",
-    "asyncio",
-    "av",
-    "blake3",
-    "cryptography",
-    "msgspec",
-    "pathspec",
-    "qrcode",
-    "rich.live",
-    "rich.progress",
-    "zstandard",
-}
-
 needs_wait4 = pytest.mark.skipif(not hasattr(os, "wait4"), reason="only on POSIX systems is there wait4")
 
 
@@ -82,15 +66,6 @@ def pyproject() -> dict[str, Any]:
 def test_it_starts_fast(option: str) -> None:
     """Once at least: others that use the same caches slow it down."""
     assert any(cpu_seconds("-m", "p2pcopy", option) < 0.3 for _ in range(20))
-
-
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["send", "--help"]])
-def test_nothing_heavy_is_imported_for_a_word_of_help(arguments: list[str]) -> None:
-    ended = run("-X", "importtime", "-m", "p2pcopy", *arguments)
-    assert ended.returncode == 0
-    imported = set(re.findall(r"^import time:.*\| +(\S+)$", ended.stderr, re.MULTILINE))
-    assert "p2pcopy.cli" in imported
-    assert not imported & HEAVY
 
 
 def test_the_version_is_the_same_everywhere() -> None:
