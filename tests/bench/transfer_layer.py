@@ -1,8 +1,8 @@
 """What the transfer costs above the channel: both sessions with real files, joined by a channel that costs next to nothing.
 
 `PYTHONPATH=tests python -m bench.transfer_layer random zeros text small medium --mib 1024 --folder /dev/shm`. Each session has an
-event loop in a thread of its own, so that CPU seconds can be told apart: of each loop, and of the threads beside it. MiB/s is of one
-process with one interpreter lock for both sides: the CPU seconds are what counts.
+event loop in a thread of its own, so that CPU seconds can be told apart: of each loop, and of the threads beside it. MiB/s is of
+one process with one interpreter lock for both sides: the CPU seconds are what counts.
 """
 
 from __future__ import annotations
