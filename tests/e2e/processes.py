@@ -196,6 +196,7 @@ class Processes:
         stdin: int | None = None,
         stdout: int | None = None,
         before: str = "",
+        anew: bool = False,
         like_anybody: bool = False,
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
@@ -204,8 +205,8 @@ class Processes:
         """Start p2pcopy with these arguments, without any input, off the nursery if possible.
 
         keyboard: with a pipe that type() writes to; terminal: on a terminal of its own, output included; stdin, stdout:
-        descriptors instead of these; before: Python that runs first; like_anybody: file modes count for root, too;
-        place: the command line that runs a command somewhere else.
+        descriptors instead of these; before: Python that runs first; anew: not off the nursery, so that it runs before p2pcopy is
+        loaded; like_anybody: file modes count for root, too; place: the command line that runs a command somewhere else.
         """
         script = (_TAKE_TERMINAL if terminal else "") + before + _RUN
         words = [os.fsdecode(each) for each in arguments]
@@ -225,7 +226,7 @@ class Processes:
                 *pass_fds,
             )
             request = Request(script, words, str(self.work), variables, (0, 1, 2, *pass_fds))
-            if like_anybody or not nursery.POSSIBLE:
+            if anew or like_anybody or not nursery.POSSIBLE:
                 started: subprocess.Popen[bytes] | Child = _run(request, descriptors, place, like_anybody=like_anybody)
             else:
                 started = nursery.nursery().start(request, descriptors, _namespace(place))
