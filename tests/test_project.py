@@ -121,6 +121,7 @@ def test_the_source_archive_can_be_built_and_tested(tmp_path: Path) -> None:
     assert not any(".venv" in name or "__pycache__" in name for name in names)
 
 
+@pytest.mark.timeout(300)
 def test_the_demo_ends_with_verified() -> None:
     ended = subprocess.run(
         [sys.executable, "tests/demo/demo.py"],
@@ -129,7 +130,7 @@ def test_the_demo_ends_with_verified() -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
