@@ -11,6 +11,11 @@ from collections.abc import Iterator
 import lab.network
 import lab.turn
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Both go by the clock, and fail where the machine is busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 _NEEDS = {"lab": lab.network.why_not, "coturn": lab.turn.why_not}
 

@@ -225,7 +225,6 @@ def _silence() -> Iterator[Case]:
             then(step, Rogue.mute),
             (LOST,),
             Sending(),
-            seconds=30,
             really=True,
             apart=True,
         )

@@ -170,7 +170,6 @@ def _silence() -> Iterator[Case]:
             f"silence after {step.name.lower()}, as long as it takes",
             then(step, Rogue.mute),
             (LOST,),
-            seconds=30,
             really=True,
             apart=True,
         )
