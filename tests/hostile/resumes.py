@@ -408,7 +408,7 @@ def _of_receivers() -> Iterator[Case]:
             await rogue.pour([])
             await rogue.channel.drain(MIB)
 
-    yield Case("has: a million blocks", too_many, (PROTOCOL,), Sending(), seconds=30, really=True)
+    yield Case("has: a million blocks", too_many, (PROTOCOL,), Sending(), seconds=60, really=True)
 
     async def one_by_one(rogue: Rogue) -> None:
         """Each with a gap behind it, which costs most."""
@@ -421,7 +421,7 @@ def _of_receivers() -> Iterator[Case]:
         await rogue.pour(messages, control=True)
         rogue.go()
 
-    yield Case("has: many blocks with gaps", one_by_one, (PROTOCOL,), Sending(), seconds=30, really=True)
+    yield Case("has: many blocks with gaps", one_by_one, (PROTOCOL,), Sending(), seconds=60, really=True)
 
     def starting_over(*entries: Json, reason: Json = "\x1b[2J\u202e" * 80) -> Play:
         async def play(rogue: Rogue) -> None:

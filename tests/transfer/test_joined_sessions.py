@@ -9,28 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from joining import receiving, sending
 
 from p2pcopy.channel import Sink
-from p2pcopy.config import MIB, Compress, Existing, TransferLimits
+from p2pcopy.config import MIB, Compress, TransferLimits
 from p2pcopy.errors import ConnectionLost
-from p2pcopy.files import tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
 from p2pcopy.transfer import claims, storing
 from p2pcopy.transfer.held import Digests, told_cost
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
 from p2pcopy.transfer.storing import StoreWork
 
 WINDOW = 6 * MIB
-REPLACE = Consent(given=True, existing=Existing.REPLACE)
 
 
 class Joined:
@@ -112,30 +104,12 @@ class Copy:
         self.blocks_read = 0
 
     async def run(self) -> None:
-        with ExitStack() as stack:
-            log = stack.enter_context(closing(EntryLog()))
-            reader = stack.enter_context(
-                closing(BlockReader(log, block_size=self.limits.block_size, compress=Compress.NEVER))
-            )
-            store = stack.enter_context(closing(DirectoryStore(str(self.target), checksum=self.checksum)))
-            store.open()
+        with (
+            sending(self.sending, self.limits, self.source, Compress.NEVER) as (self.sender, reader),
+            receiving(self.receiving, self.limits, self.target, checksum=self.checksum) as (self.receiver, store),
+        ):
             self._meddle(reader, store)
-            found = tree.walk(tree.prepare([str(self.source)], stdin_name=None), now_ns=time.time_ns())
-            self.sender = SendSession(
-                self.sending, self.limits, ignore, found=found, log=log, reader=reader, software="test"
-            )
-            self.receiver = receiver = ReceiveSession(
-                self.receiving,
-                self.limits,
-                ignore,
-                gate=NameGate(os.urandom(16)),
-                log=stack.enter_context(closing(EntryLog())),
-                store=store,
-                consent=REPLACE,
-                ask=never,
-                destination="out",
-                software="test",
-            )
+            receiver = self.receiver
             async with asyncio.timeout(30):
                 await asyncio.gather(self.sender.run(), receiver.run())
         assert self.receiving.held == 0
@@ -153,14 +127,6 @@ class Copy:
             return read()
 
         store.write, reader.next = slow_write, counted
-
-
-def ignore(event: object) -> None:
-    """Nobody looks."""
-
-
-async def never(*_: object) -> Existing:
-    raise AssertionError("consent was given")
 
 
 def sparse(path: Path, size: int) -> Path:
