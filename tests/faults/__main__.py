@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import queue
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +60,8 @@ def _work(here: Bench, trials: queue.SimpleQueue[tuple[Kind, int]]) -> Iterator[
         except queue.Empty:
             return
         verdict = here.run(kind, seed)
+        if os.environ.get('V'):
+            print(time.strftime('%T'), verdict.kind, verdict.seed, verdict.codes, f'{verdict.seconds:.1f} {verdict.outlived:.1f}', verdict.struck, flush=True)
         for wrong in verdict.wrong:
             print(f"WRONG: {kind.name}, seed {seed}: {wrong}", flush=True)
         yield verdict
@@ -70,14 +73,15 @@ def table(verdicts: Iterable[Verdict]) -> str:
     for verdict in verdicts:
         by_kind[verdict.kind].append(verdict)
     lines = [
-        "| fault | runs | struck | wrong | slowest, s | exit codes, sender/receiver |",
-        "|---|---|---|---|---|---|",
+        "| fault | runs | struck | wrong | longest, s | one side outlived the other by at most, s | exit codes, sender/receiver |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind, found in by_kind.items():
-        codes = ", ".join(f"{sender}/{receiver}" for sender, receiver in sorted({each.codes for each in found}))
-        struck, wrong = sum(each.struck for each in found), sum(bool(each.wrong) for each in found)
-        slowest = max(each.seconds for each in found)
-        lines.append(f"| {kind} | {len(found)} | {struck} | {wrong} | {slowest:.1f} | {codes} |")
+        counts = Counter("/".join(map(str, each.codes)) if each.codes else "none" for each in found)
+        codes = ", ".join(f"{codes} ({count})" for codes, count in counts.most_common())
+        struck, wrong = sum(bool(each.struck) for each in found), sum(bool(each.wrong) for each in found)
+        longest, outlived = max(each.seconds for each in found), max(each.outlived for each in found)
+        lines.append(f"| {kind} | {len(found)} | {struck} | {wrong} | {longest:.1f} | {outlived:.1f} | {codes} |")
     return "\n".join(lines)
 
 
