@@ -34,9 +34,9 @@ CALLS = {"writes": WRITES, "syncs": SYNCS, "renames": RENAMES, "changes": CHANGE
 class Injection:
     """what: the name of a function of this module, which is called with this injection. at: the number of the call, from 1.
 
-    calls: a key of CALLS, or DATAGRAMS, single ones that are sent. root: the directory whose files count. more: what the function needs besides.
-    count_to: a file into which the number of calls is written. struck: a file into which the name of the call is written when it
-    happens.
+    calls: a key of CALLS, or DATAGRAMS: single ones that are sent. root: the directory whose files count. more: what the function
+    needs besides. count_to: a file into which the number of calls is written. struck: a file into which the name of the call is
+    written when it happens.
     """
 
     what: str

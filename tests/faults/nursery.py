@@ -32,13 +32,13 @@ _HERE = Path(__file__).resolve().parent.parent
 _MOST = 1 << 16
 # Also what is imported when it is needed: half of what a small transfer costs.
 _NEEDED = (
-    *(f"p2pcopy.{name}" for name in ("app", "cli", "ui.plain", "net.fastsctp", "net.rehearsal")),
-    *("cryptography.hazmat.backends.openssl", "email.parser", "platformdirs.unix", "pydantic.type_adapter", "typer._adapters"),
+    "p2pcopy.app p2pcopy.cli p2pcopy.ui.plain p2pcopy.net.fastsctp p2pcopy.net.rehearsal email.parser platformdirs.unix "
+    "cryptography.hazmat.backends.openssl pydantic.type_adapter typer._adapters"
 )
 
 
 class Child:
-    """A p2pcopy process. out, err: what it writes; has_stopped: once at least; ended_at: of time.monotonic(), None while it runs."""
+    """A p2pcopy process. out, err: what it writes; has_stopped: once at least; ended_at: of time.monotonic(), None before."""
 
     def __init__(self, nursery: Nursery, pid: int, out: Stream, err: Stream) -> None:
         self.out, self.err = out, err
@@ -248,7 +248,7 @@ def _flush() -> None:
 
 def _load() -> None:
     """All that a transfer needs, before the first fork."""
-    for module in _NEEDED:
+    for module in _NEEDED.split():
         with contextlib.suppress(ImportError):  # of another version of a library
             importlib.import_module(module)
     gc.freeze()  # else the first collection of each child copies all of it

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from processes import Ended
@@ -125,7 +126,8 @@ class Bench:
     ) -> Iterator[str]:
         victim, peer = (run.sender, run.receiver) if kind.victim == "sender" else (run.receiver, run.sender)
         if not allowed(kind, victim.exit_code, peer.exit_code, struck, met="connected: " in peer.err):
-            yield f"struck at {struck}, the {kind.victim} ended with {victim.exit_code} and the other side with {peer.exit_code}\n{run.said}"
+            ends = f"the {kind.victim} ended with {victim.exit_code} and the other side with {peer.exit_code}"
+            yield f"struck at {struck or 'nothing'}, {ends}\n{run.said}"
         for name, ended in (("sender", run.sender), ("receiver", run.receiver)):
             if "Traceback" in ended.err:
                 yield f"a traceback of the {name}: {ended.err}"
@@ -198,8 +200,11 @@ class Bench:
         def running() -> list[str]:
             return [name for name, child in sides.items() if child.ended_at is None]
 
-        for others, limit in ((1, ENDS_S), (0, OUTLIVES_S)):
-            if not self._nursery.wait(lambda most=others: len(running()) <= most, limit):
+        def at_most(count: int) -> bool:
+            return len(running()) <= count
+
+        for count, limit in ((1, ENDS_S), (0, OUTLIVES_S)):
+            if not self._nursery.wait(partial(at_most, count), limit):
                 for name in running():
                     said = sides[name].err.content.decode(errors="replace")
                     yield f"the {name} does not end within {limit:.0f} s\n{said}"

@@ -194,7 +194,8 @@ class TestUnusable:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It takes the file of this run away, or makes its own in its place."""
-        real, taken = os.fstat, []
+        real = os.fstat
+        taken: list[Path] = []
 
         def fstat(fd: int) -> os.stat_result:
             found = real(fd)
