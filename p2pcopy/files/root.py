@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import Final
 
 from p2pcopy.errors import LocalFileError
-from p2pcopy.files import faults, plain
+from p2pcopy.files import faults, locks, plain
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.names import PART_SUFFIX, display
 from p2pcopy.files.plain import PartFault, PartLocked
 
 _ELSEWHERE: Final = "Choose another place with --output."
-# Of letters that a file system may fold, and always the same: the next run finds it.
-_PROBE: Final = f".probe-e\u0301{PART_SUFFIX}"
+# With letters that a file system may fold. Always the same, so that the next run finds it, and no file's part file (part_name()).
+_PROBE: Final = f".probe-e\u0301{PART_SUFFIX}{PART_SUFFIX}"
 
 
 class Root:
@@ -39,6 +39,8 @@ class Root:
         except OSError as error:
             self._unmake()
             raise self._unusable(error) from error
+        if self.directory.fd is not None:
+            locks.occupy(self.directory.fd)
         try:
             self._try_out()
         except OSError as error:
