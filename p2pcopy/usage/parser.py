@@ -1,0 +1,104 @@
+"""typer's command and group with our help and our messages, and without conversion of values that are text anyway.
+
+Of typer, and of click in it, only what both have documented for long is overridden.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from types import MethodType
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from p2pcopy.usage import commands, mistakes
+from p2pcopy.usage.helptext import help_text
+
+# click's UsageError, wherever typer keeps it.
+_Refused: Final = typer.BadParameter.__bases__[0]
+
+
+class Command(TyperCommand):
+    """Values are taken as they are given: settings says what they mean, wherever they come from."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        described = commands.command(self, self.name or "")
+        ctx.allow_extra_args = True
+        try:
+            super().parse_args(ctx, args)
+        except _Refused as error:
+            raise mistakes.refused(error, described) from None
+        if ctx.args:
+            raise mistakes.too_many(ctx.args[0], described)
+        for argument, parameter in zip(described.arguments, _arguments(self), strict=True):
+            if argument.is_required and not ctx.params[parameter.name]:
+                raise mistakes.missing(argument, described)
+        return []
+
+    def get_params(self, ctx: Any) -> Any:
+        return _taken_as_given(super().get_params(ctx))
+
+    def get_help(self, ctx: Any) -> str:
+        """Without its last line break, as typer wants it."""
+        return _help(commands.command(self, self.name or ""), commands.program(ctx.find_root().command))
+
+
+class Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:
+            sys.stderr.write(self.get_help(ctx) + "\n")
+            raise typer.Exit(2)
+        try:
+            return super().parse_args(ctx, args)
+        except _Refused as error:
+            raise mistakes.refused(error, commands.command(self, "")) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            raise mistakes.no_command(args[0], commands.program(self))
+        return super().resolve_command(ctx, args)
+
+    def get_params(self, ctx: Any) -> Any:
+        return _taken_as_given(super().get_params(ctx))
+
+    def get_help(self, ctx: Any) -> str:
+        program = commands.program(self)
+        return _help(program.itself, program)
+
+
+def _arguments(command: TyperCommand) -> list[Any]:
+    return [each for each in command.params if each.param_type_name == "argument"]
+
+
+def _taken_as_given(params: list[Any]) -> list[Any]:
+    """Without typer's conversion by way of pydantic, whose import takes as long as all the rest before a run."""
+    for each in params:
+        each.process_value = MethodType(_as_given, each)
+    return params
+
+
+def _as_given(self: Any, ctx: Any, value: Any) -> Any:
+    if value is None and (self.nargs == -1 or getattr(self, "multiple", False)):
+        value = ()
+    return value if self.callback is None else self.callback(ctx, self, value)
+
+
+def _help(command: commands.Command, program: commands.Program) -> str:
+    return help_text(command, program, width=_width(), bold=_is_bold()).rstrip("\n")
+
+
+@cache
+def _width() -> int:
+    """COLUMNS, else the terminal's columns, else 80."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _is_bold() -> bool:
+    return (
+        sys.stdout.isatty() and os.name == "posix" and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
