@@ -19,14 +19,14 @@ from p2pcopy.usage.parser import Command
 
 
 class _Group(parser.Group):
-    def main(self, args: Any = None, **extra: Any) -> NoReturn:
+    def main(self, args: Any = None, *others: Any, **extra: Any) -> NoReturn:
         """Also what the scripts for shells ask. Every failure is told, as an event where that is wanted."""
         given = sys.argv[1:] if args is None else list(args)
         try:
             if given[:1] == ["__complete"]:
                 show(str(completion.complete(commands.program(self), given[1:], _interfaces)))
                 sys.exit(ExitCode.OK)
-            sys.exit(super().main(args, **extra, standalone_mode=False))
+            sys.exit(super().main(args, *others, **(extra | {"standalone_mode": False})))
         except P2PCopyError as error:
             fail(error, json="--json" in given[: given.index("--") if "--" in given else None])
             sys.exit(error.exit_code)
@@ -216,7 +216,9 @@ def config(
     write: Annotated[
         bool, typer.Option("--write", help="Make a config file with every setting and its default, in comments.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --write: replace the config file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --write: replace the config file that is there.")
+    ] = False,
     path: Annotated[bool, typer.Option("--path", help="Only say where the config file is, or would be.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Tell everything as one JSON object.")] = False,
 ) -> None:

@@ -132,15 +132,15 @@ def write(text: str, *, replace: bool) -> Path:
         raise UsageError(f"there is a config file already: {str(file)!r}", "Add --force to replace it.") from None
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise LocalFileError(f"the config file {str(file)!r} cannot be written: {reason}", "Check its directory.") from error
+        raise LocalFileError(
+            f"the config file {str(file)!r} cannot be written: {reason}", "Check its directory."
+        ) from error
     return file
 
 
 def _put_in_place(file: Path, text: str) -> None:
     import tempfile
 
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=file.parent, prefix=".config-", delete=False
-    ) as opened:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".config-", delete=False) as opened:
         opened.write(text)
     os.replace(opened.name, file)

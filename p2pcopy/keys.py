@@ -349,5 +349,9 @@ def strangers(environment: Mapping[str, str]) -> Iterable[str]:
     """What to say about each variable that looks like one of ours and is none: a typing error, or one of another version."""
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in VARIABLES and environment[name]:
-            near = difflib.get_close_matches(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in VARIABLES), 1)
-            yield f"{name} is no variable of p2pcopy, and is ignored" + (f": did you mean {PREFIX}{near[0]}?" if near else "")
+            near = difflib.get_close_matches(
+                name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in VARIABLES), 1
+            )
+            yield f"{name} is no variable of p2pcopy, and is ignored" + (
+                f": did you mean {PREFIX}{near[0]}?" if near else ""
+            )

@@ -114,7 +114,7 @@ def existing(table: Mapping[str, Any], flag: str | None) -> Existing | None:
 
 def output(table: Mapping[str, Any], flag: str | None) -> str:
     """The directory for what arrives, or "-"."""
-    return os.path.expanduser(_value("output", flag, table))
+    return os.path.expanduser(str(_value("output", flag, table)))
 
 
 def checksum(table: Mapping[str, Any], flag: bool | None, *, output: str) -> bool:
@@ -200,10 +200,7 @@ def _chosen_credential(table: Mapping[str, Any], network: Network) -> _Chosen | 
             ("turn_secret_file", "P2PCOPY_TURN_SECRET_FILE", False),
         )
     ]
-    file = [
-        _Chosen(key, table.get(key, ""), f"{key} in the config file")
-        for key in _CREDENTIALS
-    ]
+    file = [_Chosen(key, table.get(key, ""), f"{key} in the config file") for key in _CREDENTIALS]
     for place in (flags, variables, file):
         given = [each for each in place if each.value]
         if len(given) > 1:

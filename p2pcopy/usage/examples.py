@@ -18,7 +18,9 @@ EXAMPLES: Final = {
     ),
     "send": (
         Example("Send files and directories:", "p2pcopy send photos/ notes.txt"),
-        Example("Send to somebody who runs p2pcopy receive and has given you the code:", "p2pcopy send --to CODE film.mkv"),
+        Example(
+            "Send to somebody who runs p2pcopy receive and has given you the code:", "p2pcopy send --to CODE film.mkv"
+        ),
         Example("Send what another program writes:", "tar c photos | p2pcopy send - --name photos.tar"),
         Example("Leave things out:", "p2pcopy send project/ --exclude '*.o' --exclude .git/"),
     ),

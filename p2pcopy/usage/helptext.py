@@ -26,7 +26,9 @@ def help_text(command: Command, program: Program, *, width: int = 80, bold: bool
         lines = [line for each in examples for line in (*_filled(each.what, width, "  "), f"    {each.line}")]
         blocks.append([f"{on}Examples:{off}", *lines])
     if not command.name:
-        blocks.append([*_filled('"p2pcopy COMMAND --help" says more about a command, "man p2pcopy" more about all.', width)])
+        blocks.append(
+            [*_filled('"p2pcopy COMMAND --help" says more about a command, "man p2pcopy" more about all.', width)]
+        )
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from p2pcopy.errors import UsageError
-from p2pcopy.usage.commands import Argument, Command, Program
+from p2pcopy.usage.commands import Command, Program
 from p2pcopy.usage.examples import EXAMPLES
 
 
@@ -25,10 +25,10 @@ def refused(error: Any, command: Command) -> UsageError:
     return UsageError(f"{name} takes no value", f"Write {name} alone: {option.help}")
 
 
-def missing(argument: Argument, command: Command) -> UsageError:
+def missing(metavar: str, command: Command) -> UsageError:
     examples = EXAMPLES.get(command.name, ())
     such_as = f", such as: {examples[0].line}" if examples else ""
-    return UsageError(f"{argument.name} is missing", f"Write {command.usage}{such_as}. {_more(command)}")
+    return UsageError(f"{metavar.strip('[].')} is missing", f"Write {command.usage}{such_as}. {_more(command)}")
 
 
 def too_many(argument: str, command: Command) -> UsageError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from shutil import get_terminal_size
 from types import MethodType
 from typing import Any, Final
 
@@ -18,24 +18,23 @@ from p2pcopy.usage import commands, mistakes
 from p2pcopy.usage.helptext import help_text
 
 # click's UsageError, wherever typer keeps it.
-_Refused: Final = typer.BadParameter.__bases__[0]
+_Refused: Final[Any] = typer.BadParameter.__bases__[0]
 
 
 class Command(TyperCommand):
     """Values are taken as they are given: settings says what they mean, wherever they come from."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        described = commands.command(self, self.name or "")
         ctx.allow_extra_args = True
         try:
             super().parse_args(ctx, args)
         except _Refused as error:
-            raise mistakes.refused(error, described) from None
+            raise mistakes.refused(error, self._described()) from None
         if ctx.args:
-            raise mistakes.too_many(ctx.args[0], described)
-        for argument, parameter in zip(described.arguments, _arguments(self), strict=True):
-            if argument.is_required and not ctx.params[parameter.name]:
-                raise mistakes.missing(argument, described)
+            raise mistakes.too_many(ctx.args[0], self._described())
+        for each in self.params:
+            if each.required and not ctx.params[each.name]:
+                raise mistakes.missing(each.metavar or "", self._described())
         return []
 
     def get_params(self, ctx: Any) -> Any:
@@ -43,7 +42,10 @@ class Command(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """Without its last line break, as typer wants it."""
-        return _help(commands.command(self, self.name or ""), commands.program(ctx.find_root().command))
+        return _help(self._described(), commands.program(ctx.find_root().command))
+
+    def _described(self) -> commands.Command:
+        return commands.command(self, self.name or "")
 
 
 class Group(TyperGroup):
@@ -69,10 +71,6 @@ class Group(TyperGroup):
         return _help(program.itself, program)
 
 
-def _arguments(command: TyperCommand) -> list[Any]:
-    return [each for each in command.params if each.param_type_name == "argument"]
-
-
 def _taken_as_given(params: list[Any]) -> list[Any]:
     """Without typer's conversion by way of pydantic, whose import takes as long as all the rest before a run."""
     for each in params:
@@ -87,18 +85,13 @@ def _as_given(self: Any, ctx: Any, value: Any) -> Any:
 
 
 def _help(command: commands.Command, program: commands.Program) -> str:
-    return help_text(command, program, width=_width(), bold=_is_bold()).rstrip("\n")
-
-
-@cache
-def _width() -> int:
-    """COLUMNS, else the terminal's columns, else 80."""
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns
+    return help_text(command, program, width=get_terminal_size().columns, bold=_is_bold()).rstrip("\n")
 
 
 def _is_bold() -> bool:
     return (
-        sys.stdout.isatty() and os.name == "posix" and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        sys.stdout.isatty()
+        and os.name == "posix"
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
     )

@@ -1,6 +1,6 @@
 # Completion of p2pcopy in bash 4.4 or newer.
 _p2pcopy() {
-    local rest=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[!=@:]/} words=() kind kept value word i
+    local rest=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[!=:]/} words=() kind kept value word i
     # bash parts words at "=", "@" and ":" as well: put together again what stands together.
     for ((i = 0; i <= COMP_CWORD; i++)); do
         word=${rest#"${rest%%[![:space:]]*}"}
@@ -10,7 +10,7 @@ _p2pcopy() {
         rest=${rest#"${rest%%[![:space:]]*}"}
         rest=${rest#"$word"}
     done
-    # Of the whole word bash replaces what comes after the last of them.
+    # Of the whole word bash replaces what comes after the last of them, but from "@" on with it.
     word=${words[-1]}
     local begun=$word
     [[ $breaks ]] && begun=${word##*[$breaks]}
@@ -23,7 +23,11 @@ _p2pcopy() {
         done
     } < <("$1" __complete "${words[@]:1}" 2>/dev/null)
     case $kind in
-        files) compopt -o default ;;
+        files)
+            compopt -o filenames -o default
+            # By default readline takes what follows "@" for the name of a host.
+            [[ $kept == *@ ]] && mapfile -t COMPREPLY < <(compgen -P @ -f -- "${begun#@}")
+            ;;
         directories) compopt -o dirnames ;;
     esac
 }
