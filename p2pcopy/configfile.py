@@ -123,19 +123,21 @@ def write(text: str, *, replace: bool) -> Path:
     file = path()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if replace:
-            _put_in_place(file, text)
-        else:
-            with file.open("x", encoding="utf-8") as opened:
-                opened.write(text)
-    except FileExistsError:
-        raise UsageError(f"there is a config file already: {str(file)!r}", "Add --force to replace it.") from None
+        (_put_in_place if replace else _put_anew)(file, text)
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise LocalFileError(
             f"the config file {str(file)!r} cannot be written: {reason}", "Check its directory."
         ) from error
     return file
+
+
+def _put_anew(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise UsageError(f"there is a config file already: {str(file)!r}", "Add --force to replace it.") from None
 
 
 def _put_in_place(file: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from p2pcopy.console import show
 from p2pcopy.usage import commands, mistakes
 from p2pcopy.usage.helptext import help_text
 
@@ -75,7 +76,15 @@ def _taken_as_given(params: list[Any]) -> list[Any]:
     """Without typer's conversion by way of pydantic, whose import takes as long as all the rest before a run."""
     for each in params:
         each.process_value = MethodType(_as_given, each)
+        if "--help" in each.opts:
+            each.callback = _show_help
     return params
+
+
+def _show_help(ctx: Any, _: Any, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        show(ctx.command.get_help(ctx) + "\n")
+        ctx.exit()
 
 
 def _as_given(self: Any, ctx: Any, value: Any) -> Any:
