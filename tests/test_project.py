@@ -31,7 +31,9 @@ HEAVY = {
     "cryptography",
     "msgspec",
     "pathspec",
+    "pydantic",
     "qrcode",
+    "rich",
     "rich.live",
     "rich.progress",
     "zstandard",
@@ -83,7 +85,7 @@ def test_it_starts_fast(option: str) -> None:
     assert min(cpu_seconds("-m", "p2pcopy", option) for _ in range(5)) < 0.3
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["send", "--help"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["send", "--help"], ["help"]])
 def test_nothing_heavy_is_imported_for_a_word_of_help(arguments: list[str]) -> None:
     ended = run("-X", "importtime", "-m", "p2pcopy", *arguments)
     assert ended.returncode == 0
@@ -117,9 +119,18 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         names = set(archive.namelist())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy").rglob("*.py")}
-    assert names == sources | {
-        f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy/usage/shells").iterdir()}
+    shared = {f"man/man1/{path.name}" for path in (ROOT / "docs/man").iterdir()}
+    shared |= {
+        "bash-completion/completions/p2pcopy",
+        "zsh/site-functions/_p2pcopy",
+        "fish/vendor_completions.d/p2pcopy.fish",
     }
+    assert names == (
+        sources
+        | {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+        | {f"p2pcopy-{p2pcopy.__version__}.data/data/share/{name}" for name in shared}
+    )
     assert metadata["Version"] == p2pcopy.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"

@@ -54,8 +54,8 @@ def test_help_says_everything_that_was_written_for_it(name: str) -> None:
     shown, command = " ".join(output.split()), PROGRAM.command(name)
     assert command is not None
     assert shown.startswith(f"Usage: {command.usage} ")
-    for each in (*command.options, *command.arguments):
-        assert each.help in shown
+    assert all(argument.help in shown for argument in command.arguments)
+    assert all(option.help in shown for option in command.options)
     for option in command.options:
         assert option.label.strip() in shown
 
