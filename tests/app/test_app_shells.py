@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import shlex
 import shutil
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-if sys.platform == "win32":  # pragma: no cover
-    pytest.skip("only on POSIX systems are there terminals to type into", allow_module_level=True)
+_POSIX = "only on POSIX systems are there terminals to type into"
+fcntl = pytest.importorskip("fcntl", reason=_POSIX)
+pty = pytest.importorskip("pty", reason=_POSIX)
+termios = pytest.importorskip("termios", reason=_POSIX)
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60.0
