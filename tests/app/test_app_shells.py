@@ -30,7 +30,7 @@ START = {
 }
 SETUP = {
     "bash": "bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; eval \"$(p2pcopy completion bash)\"\r",
-    "zsh": 'autoload -Uz compinit; compinit -u -d "$PWD/.zcompdump"; eval "$(p2pcopy completion zsh)"\r',
+    "zsh": 'p2pcopy completion zsh > "$HOME/_p2pcopy"; fpath=("$HOME" $fpath); autoload -Uz compinit; compinit -u -D\r',
     "fish": "p2pcopy completion fish | source\r",
 }
 
