@@ -64,6 +64,7 @@ PURE = (
     "p2pcopy.signaling.sdp",
     "p2pcopy.transfer.assembly",
     "p2pcopy.transfer.blocks",
+    "p2pcopy.transfer.claims",
     "p2pcopy.transfer.conversation",
     "p2pcopy.transfer.flow",
     "p2pcopy.transfer.held",

@@ -23,8 +23,11 @@ from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
+from p2pcopy.transfer import claims, storing
+from p2pcopy.transfer.held import Digests, told_cost
 from p2pcopy.transfer.receive_session import Consent, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.transfer.storing import StoreWork
 
 WINDOW = 6 * MIB
 REPLACE = Consent(given=True, existing=Existing.REPLACE)
@@ -89,8 +92,19 @@ class Joined:
 class Copy:
     """A copy of source to target. write: is called in the storing thread before each block is written."""
 
-    def __init__(self, source: Path, target: Path, write: Callable[[], object], limits: TransferLimits) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        write: Callable[[], object],
+        limits: TransferLimits,
+        *,
+        checksum: bool = False,
+        read: Callable[[], object] = lambda: None,
+    ) -> None:
         self.source, self.target = source, target
+        self.checksum = checksum
+        self.read = read
         self.write = write
         self.limits = limits
         self.sending, self.receiving = Joined(), Joined()
@@ -103,14 +117,14 @@ class Copy:
             reader = stack.enter_context(
                 closing(BlockReader(log, block_size=self.limits.block_size, compress=Compress.NEVER))
             )
-            store = stack.enter_context(closing(DirectoryStore(str(self.target))))
+            store = stack.enter_context(closing(DirectoryStore(str(self.target), checksum=self.checksum)))
             store.open()
             self._meddle(reader, store)
             found = tree.walk(tree.prepare([str(self.source)], stdin_name=None), now_ns=time.time_ns())
             self.sender = SendSession(
                 self.sending, self.limits, ignore, found=found, log=log, reader=reader, software="test"
             )
-            receiver = ReceiveSession(
+            self.receiver = receiver = ReceiveSession(
                 self.receiving,
                 self.limits,
                 ignore,
@@ -135,6 +149,7 @@ class Copy:
 
         def counted() -> Any:
             self.blocks_read += 1
+            self.read()
             return read()
 
         store.write, reader.next = slow_write, counted
@@ -206,6 +221,43 @@ def test_many_small_files_share_messages_and_everything_is_given_back(tmp_path: 
 
     assert asyncio.run(watch()) > 2000 * 50
     assert len(os.listdir(tmp_path / "out" / "tree")) == 2000
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_remembered_of_files_that_are_there_does_not_grow_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """Both sides are in this process: counts are those of both together."""
+    monkeypatch.setattr(storing, "_SLICE_COST", 50 * told_cost(1))
+    monkeypatch.setattr(claims, "AHEAD", 100 * told_cost(1))
+    for top in ("tree", "out/tree"):
+        (tmp_path / top).mkdir(parents=True)
+        for number in range(1500):
+            (tmp_path / top / f"{number}").write_bytes(b"%5d" % (number + (top != "tree" and not same)))
+    counts: list[int] = []
+    made: list[int] = []
+
+    def count() -> None:
+        if copy.blocks_read % 100 == 0:
+            counts.append(sum(isinstance(each, Digests) for each in gc.get_objects()))
+
+    copy = Copy(tmp_path / "tree", tmp_path / "out", lambda: None, TransferLimits(), checksum=True, read=count)
+    begin = StoreWork._begin
+
+    def counted(work: StoreWork, job: Any) -> Any:
+        made.append(job.start)
+        return begin(work, job)
+
+    monkeypatch.setattr(StoreWork, "_begin", counted)
+    asyncio.run(copy.run())
+    sender, receiver = copy.sender.machine, copy.receiver.machine
+    assert len(counts) > 10
+    assert len(made) >= 1500 // 100
+    assert max(counts) <= 2 * (100 + 50) + 10
+    assert (sender.files_same, receiver.files_same) == ((1500, 1500) if same else (0, 0))
+    assert (sender.bytes_resumed, receiver.bytes_resumed) == ((7500, 7500) if same else (0, 0))
+    assert sender._told.cost == receiver._claims._told.cost == 0
+    assert [*copy.receiver._compared, *receiver._files._held] == []
 
 
 def test_messages_have_the_size_that_the_channel_likes_at_the_moment(tmp_path: Path) -> None:
