@@ -1,30 +1,21 @@
-"""The two stories, send and receive, from top to bottom."""
+"""The commands send and receive: the stories, with a terminal, signals and exit codes around them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
-from io import FileIO
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from p2pcopy import __version__, events, meeting
-from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
+from p2pcopy import events, meeting, stories
+from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Desk
-from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
-from p2pcopy.files import memory, tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
-from p2pcopy.files.stream import StreamStore
+from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.files import memory
 from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
-from p2pcopy.net.peer import Peer
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
 from p2pcopy.serving import serve
@@ -32,16 +23,10 @@ from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.transfer.receive_session import Consent
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
-_SOFTWARE: Final = f"p2pcopy {__version__}"
 _PRINTED: Final = ("-", "stderr")
-_LIMITS: Final = TransferLimits()
-_WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
-_NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
-_Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -62,144 +47,34 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
     desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
 
+    async def meet() -> stories.Meeting:
+        return await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines)
+
     async def once() -> ExitCode:
-        return await _send_once(settings, reporter, stops, desk, keyboard.lines)
+        stage = stories.Stage(reporter.tell, reporter.settled, meet, stops.carry)
+        return (await stories.send(settings, stage)).exit_code
 
     return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
-async def _send_once(
-    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, lines: Lines | None
-) -> ExitCode:
-    """Sources, meeting, transfer, result."""
-    sources = tree.prepare(
-        settings.paths,
-        stdin_name=settings.name,
-        excludes=settings.excludes,
-        follow_symlinks=settings.follow_symlinks,
-    )
-    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
-    stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
-    with (
-        closing(EntryLog()) as log,
-        closing(
-            BlockReader(
-                log,
-                block_size=_LIMITS.block_size,
-                compress=settings.compress,
-                stdin=stdin,
-                verify_resume=settings.verify_resume,
-            )
-        ) as reader,
-    ):
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel, data_path):
-            session = SendSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                found=tree.walk(sources, now_ns=time.time_ns()),
-                log=log,
-                reader=reader,
-                software=_SOFTWARE,
-                settled=reporter.settled,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            with stops.session(session), _saying_what_stays(session, "standard input" if stdin else ""):
-                await session.run()
-            stops.finished = True
-            return _finish(reporter, peer, session)
-
-
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
-    """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
-    to_stdout = settings.output == "-"
+    """Raises P2PCopyError."""
     piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
     keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
-    given = to_stdout or (settings.yes and existing is not Existing.ASK)
+    given = settings.output == "-" or (settings.yes and existing is not Existing.ASK)
     desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
-    with closing(_open_store(settings)) as store, closing(EntryLog()) as log:
-        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
-            peer,
-            channel,
-            data_path,
-        ):
-            session = ReceiveSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
-                log=log,
-                store=store,
-                consent=Consent(given, existing, settings.max_bytes, settings.dry_run),
-                ask=asking_consent(settings.yes, existing, reporter, keyboard),
-                destination=_shown(settings.output),
-                software=_SOFTWARE,
-                settled=reporter.settled,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            try:
-                with stops.session(session), _saying_what_stays(session, "standard output" if to_stdout else ""):
-                    await session.run()
-            except DryRun:
-                stops.finished = True
-                reporter.tell(events.Rehearsed(_shown(settings.output)))
-                return ExitCode.OK
-            stops.finished = True
-            return _finish(reporter, peer, session)
 
+    async def meet() -> stories.Meeting:
+        return await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines)
 
-@contextmanager
-def _saying_what_stays(session: SendSession | ReceiveSession, stream: str) -> Iterator[None]:
-    """Hints of errors that end a transfer say whether it can go on. stream: which one cannot, "" for none."""
-    try:
-        yield
-    except P2PCopyError as error:
-        if error.resumable and session.seconds > 0:
-            if stream:
-                error.hint = _NO_RESUME.format(stream)
-                error.resumable = False
-            elif isinstance(error, LocalFileError):
-                error.hint = f"{error.hint} {_WHAT_STAYS}".lstrip()
-            else:
-                error.hint = _WHAT_STAYS
-        raise
-
-
-def _shown(output: str) -> str:
-    return "standard output" if output == "-" else str(Path(output).absolute())
-
-
-def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
-    if settings.output == "-":
-        return StreamStore(1)
-    store = DirectoryStore(settings.output, checksum=settings.checksum)
-    store.open()
-    return store
-
-
-def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
-    machine, seconds = session.machine, session.seconds
-    failed = machine.files_failed + session.left_out
-    progress = session.progress()
-    reporter.tell(
-        events.Done(
-            ok=failed == 0,
-            files_done=machine.files_done,
-            files_skipped=machine.files_skipped,
-            files_failed=failed,
-            bytes_done=machine.bytes_stored,
-            seconds=seconds,
-            rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
-            path=peer.path(),
-            bytes_resumed=progress.bytes_resumed if progress is not None else 0,
-        )
+    ended = await stories.receive(
+        settings,
+        stories.Stage(reporter.tell, reporter.settled, meet, stops.carry),
+        Consent(given, existing, settings.max_bytes, settings.dry_run),
+        asking_consent(settings.yes, existing, reporter, keyboard),
     )
-    if failed == 0:
-        return ExitCode.OK
-    return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
+    return ended.exit_code
 
 
 def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
@@ -234,7 +109,7 @@ def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
 
 async def _meet(
     role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
-) -> _Meeting:
+) -> stories.Meeting:
     """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
     if theirs is None:
         return meeting.offer(role, settings.net, desk)

@@ -102,6 +102,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "p2pcopy.serving": ("p2pcopy.stops",),
     "p2pcopy.doctor": ("p2pcopy.net", "p2pcopy.ui"),
     "p2pcopy.unfinished": ("p2pcopy.files", "p2pcopy.ui"),
+    "p2pcopy.stories": (
+        "p2pcopy.net",
+        "p2pcopy.transfer",
+        "p2pcopy.files",
+        "p2pcopy.meeting",
+    ),
     "p2pcopy.app": (
         "p2pcopy.net",
         "p2pcopy.transfer",
@@ -113,6 +119,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "p2pcopy.keyboard",
         "p2pcopy.meeting",
         "p2pcopy.serving",
+        "p2pcopy.stories",
     ),
     "p2pcopy.cli": (
         "p2pcopy.app",

@@ -14,7 +14,7 @@ from unittest import mock
 
 from hostile.case import Case, Outcome, Receiving
 from hostile.rogue import Rogue
-from p2pcopy import app, events
+from p2pcopy import app, events, stories
 from p2pcopy.channel import Sink
 from p2pcopy.config import NetSettings, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Held
@@ -159,7 +159,7 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
     with (
         reporter,
         mock.patch.object(app, "_meet", meet),
-        mock.patch.object(app, "_LIMITS", case.limits),
+        mock.patch.object(stories, "_LIMITS", case.limits),
         mock.patch.object(app, "asking_consent", asks),
     ):
         try:

@@ -1,0 +1,173 @@
+"""The two stories, send and receive, from top to bottom: the same for the command line (app.py) and for programs (api.py)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from p2pcopy import __version__, events
+from p2pcopy.config import ReceiveSettings, SendSettings, TransferLimits
+from p2pcopy.errors import DryRun, ExitCode, LocalFileError, P2PCopyError
+from p2pcopy.files import tree
+from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.files.entrylog import EntryLog
+from p2pcopy.files.names import NameGate
+from p2pcopy.files.source import BlockReader
+from p2pcopy.files.stream import StreamStore
+from p2pcopy.meeting import Met
+from p2pcopy.net.peer import Peer
+from p2pcopy.transfer.receive_session import Ask, Consent, ReceiveSession
+from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.transfer.session import Settled, Tell
+
+_SOFTWARE: Final = f"p2pcopy {__version__}"
+_LIMITS: Final = TransferLimits()
+_WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
+_NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
+Session = SendSession | ReceiveSession
+Meeting = AbstractAsyncContextManager[Met]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a story is told. tell: takes the events. settled: see Session. meet: how the two sides meet. carry: runs a session to
+    its end, and may stop it."""
+
+    tell: Tell
+    settled: Settled
+    meet: Callable[[], Awaitable[Meeting]]
+    carry: Callable[[Session], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What was told last, and the exit code that says the same."""
+
+    event: events.Done | events.Rehearsed
+    exit_code: ExitCode
+
+
+async def send(settings: SendSettings, stage: Stage, *, stdin: int = 0) -> Ended:
+    """Sources, meeting, transfer, result. stdin: the descriptor that "-" among the paths is. Raises P2PCopyError."""
+    sources = tree.prepare(
+        settings.paths,
+        stdin_name=settings.name,
+        excludes=settings.excludes,
+        follow_symlinks=settings.follow_symlinks,
+    )
+    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+    stream = FileIO(stdin, closefd=False) if sources.uses_stdin else None
+    with (
+        closing(EntryLog()) as log,
+        closing(
+            BlockReader(
+                log,
+                block_size=_LIMITS.block_size,
+                compress=settings.compress,
+                stdin=stream,
+                verify_resume=settings.verify_resume,
+            )
+        ) as reader,
+    ):
+        async with await stage.meet() as (peer, channel, data_path):
+            session = SendSession(
+                channel,
+                _LIMITS,
+                stage.tell,
+                found=tree.walk(sources, now_ns=time.time_ns()),
+                log=log,
+                reader=reader,
+                software=_SOFTWARE,
+                settled=stage.settled,
+            )
+            peer.on_path = session.report
+            data_path.release(session.report)
+            with _saying_what_stays(session, "standard input" if stream else ""):
+                await stage.carry(session)
+            return _finish(stage.tell, peer, session)
+
+
+async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask: Ask, *, stdout: int = 1) -> Ended:
+    """Destination, meeting, consent, transfer, result. stdout: the descriptor that the output "-" is. Raises P2PCopyError."""
+    to_stdout = settings.output == "-"
+    with closing(_open_store(settings, stdout)) as store, closing(EntryLog()) as log:
+        async with await stage.meet() as (peer, channel, data_path):
+            session = ReceiveSession(
+                channel,
+                _LIMITS,
+                stage.tell,
+                gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
+                log=log,
+                store=store,
+                consent=consent,
+                ask=ask,
+                destination=_shown(settings.output),
+                software=_SOFTWARE,
+                settled=stage.settled,
+            )
+            peer.on_path = session.report
+            data_path.release(session.report)
+            try:
+                with _saying_what_stays(session, "standard output" if to_stdout else ""):
+                    await stage.carry(session)
+            except DryRun:
+                rehearsed = events.Rehearsed(_shown(settings.output))
+                stage.tell(rehearsed)
+                return Ended(rehearsed, ExitCode.OK)
+            return _finish(stage.tell, peer, session)
+
+
+@contextmanager
+def _saying_what_stays(session: Session, stream: str) -> Iterator[None]:
+    """Hints of errors that end a transfer say whether it can go on. stream: which one cannot, "" for none."""
+    try:
+        yield
+    except P2PCopyError as error:
+        if error.resumable and session.seconds > 0:
+            if stream:
+                error.hint = _NO_RESUME.format(stream)
+                error.resumable = False
+            elif isinstance(error, LocalFileError):
+                error.hint = f"{error.hint} {_WHAT_STAYS}".lstrip()
+            else:
+                error.hint = _WHAT_STAYS
+        raise
+
+
+def _shown(output: str) -> str:
+    return "standard output" if output == "-" else str(Path(output).absolute())
+
+
+def _open_store(settings: ReceiveSettings, stdout: int) -> StreamStore | DirectoryStore:
+    if settings.output == "-":
+        return StreamStore(stdout)
+    store = DirectoryStore(settings.output, checksum=settings.checksum)
+    store.open()
+    return store
+
+
+def _finish(tell: Tell, peer: Peer, session: Session) -> Ended:
+    machine, seconds = session.machine, session.seconds
+    failed = machine.files_failed + session.left_out
+    progress = session.progress()
+    done = events.Done(
+        ok=failed == 0,
+        files_done=machine.files_done,
+        files_skipped=machine.files_skipped,
+        files_failed=failed,
+        bytes_done=machine.bytes_stored,
+        seconds=seconds,
+        rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
+        path=peer.path(),
+        bytes_resumed=progress.bytes_resumed if progress is not None else 0,
+    )
+    tell(done)
+    if failed == 0:
+        return Ended(done, ExitCode.OK)
+    return Ended(done, ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL)
