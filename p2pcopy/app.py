@@ -13,7 +13,7 @@ from typing import Final
 from p2pcopy import events, meeting, stories
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Desk
-from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import memory
 from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
 from p2pcopy.net.probe import probe_libraries
@@ -68,13 +68,14 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     async def meet() -> stories.Meeting:
         return await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines)
 
-    ended = await stories.receive(
-        settings,
-        stories.Stage(reporter.tell, reporter.settled, meet, stops.carry),
-        Consent(given, existing, settings.max_bytes, settings.dry_run),
-        asking_consent(settings.yes, existing, reporter, keyboard),
-    )
-    return ended.exit_code
+    stage = stories.Stage(reporter.tell, reporter.settled, meet, stops.carry)
+    consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
+    ask = asking_consent(settings.yes, existing, reporter, keyboard)
+    try:
+        return (await stories.receive(settings, stage, consent, ask)).exit_code
+    except DryRun:
+        reporter.tell(events.Rehearsed(stories.shown(settings.output)))
+        return ExitCode.OK
 
 
 def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:

@@ -13,7 +13,7 @@ from typing import Final
 
 from p2pcopy import __version__, events
 from p2pcopy.config import ReceiveSettings, SendSettings, TransferLimits
-from p2pcopy.errors import DryRun, ExitCode, LocalFileError, P2PCopyError
+from p2pcopy.errors import ExitCode, LocalFileError, P2PCopyError
 from p2pcopy.files import tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -47,9 +47,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Ended:
-    """What was told last, and the exit code that says the same."""
+    """How a transfer ended that both sides agree on: the event told last, and the exit code that says the same."""
 
-    event: events.Done | events.Rehearsed
+    done: events.Done
     exit_code: ExitCode
 
 
@@ -94,7 +94,10 @@ async def send(settings: SendSettings, stage: Stage, *, stdin: int = 0) -> Ended
 
 
 async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask: Ask, *, stdout: int = 1) -> Ended:
-    """Destination, meeting, consent, transfer, result. stdout: the descriptor that the output "-" is. Raises P2PCopyError."""
+    """Destination, meeting, consent, transfer, result. stdout: the descriptor that the output "-" is.
+
+    Raises P2PCopyError; DryRun after a dry run.
+    """
     to_stdout = settings.output == "-"
     with closing(_open_store(settings, stdout)) as store, closing(EntryLog()) as log:
         async with await stage.meet() as (peer, channel, data_path):
@@ -107,19 +110,14 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
                 store=store,
                 consent=consent,
                 ask=ask,
-                destination=_shown(settings.output),
+                destination=shown(settings.output),
                 software=_SOFTWARE,
                 settled=stage.settled,
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            try:
-                with _saying_what_stays(session, "standard output" if to_stdout else ""):
-                    await stage.carry(session)
-            except DryRun:
-                rehearsed = events.Rehearsed(_shown(settings.output))
-                stage.tell(rehearsed)
-                return Ended(rehearsed, ExitCode.OK)
+            with _saying_what_stays(session, "standard output" if to_stdout else ""):
+                await stage.carry(session)
             return _finish(stage.tell, peer, session)
 
 
@@ -140,7 +138,8 @@ def _saying_what_stays(session: Session, stream: str) -> Iterator[None]:
         raise
 
 
-def _shown(output: str) -> str:
+def shown(output: str) -> str:
+    """As it is told in events."""
     return "standard output" if output == "-" else str(Path(output).absolute())
 
 

@@ -117,7 +117,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         names = set(archive.namelist())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy").rglob("*.py")}
-    assert names == sources | {
+    assert names == sources | {"p2pcopy/py.typed"} | {
         f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
     }
     assert metadata["Version"] == p2pcopy.__version__

@@ -1,0 +1,360 @@
+"""The two stories for programs: send() and receive(), with hooks where a person would be asked (docs/api.md).
+
+Nothing is written to standard output or standard error, no signal is handled, and neither the environment nor the config file is
+read. A hook that raises ends the transfer; send() and receive() then raise what it raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Final, Literal, ParamSpec, TypeVar
+
+from p2pcopy import events, meeting, stories
+from p2pcopy.config import (
+    DEFAULT_STALL_LIMIT_S,
+    DEFAULT_STUN,
+    DEFAULT_WAIT_S,
+    Compress,
+    Existing,
+    Family,
+    IceServer,
+    NetSettings,
+    ReceiveSettings,
+    Relay,
+    SendSettings,
+    Talk,
+    VerifyResume,
+)
+from p2pcopy.desk import Desk
+from p2pcopy.errors import Declined, Interrupted, P2PCopyError, UsageError
+from p2pcopy.net.probe import probe_libraries
+from p2pcopy.signaling.code import Starter
+from p2pcopy.signaling.exchange import threaded
+from p2pcopy.transfer.receive_session import Consent, Listing
+from p2pcopy.transfer.session import at_once
+from p2pcopy.ui.format import RateMeter, rated
+
+logging.getLogger("p2pcopy").addHandler(logging.NullHandler())  # as libraries do: the program decides what is shown
+_WAITING_S: Final = 1.0
+_RERUN: Final = "Run the same transfer again, with fresh codes."
+_Choice = TypeVar("_Choice", Existing, Compress, VerifyResume, Relay)
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+Policy = Literal["refuse", "skip", "rename", "replace", "resume"]
+CodeFrom = str | Callable[[], Awaitable[str | None]]
+"""A code of the other side, or a coroutine function that brings it; None: no code will come."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which servers and addresses may be used: the options of the command line, by their names. Reusable.
+
+    stun, turn: URLs as in RFC 7064 and RFC 7065; interface: names, none means all; stall_limit: seconds. Servers of turn share
+    turn_user and turn_password, or turn_secret.
+    """
+
+    stun: Sequence[str] = DEFAULT_STUN
+    turn: Sequence[str] = ()
+    turn_user: str = ""
+    turn_password: str = field(default="", repr=False)
+    turn_secret: str = field(default="", repr=False)
+    turn_insecure: bool = False
+    relay: Literal["auto", "only", "never"] = "auto"
+    share_relay: bool | None = None
+    interface: Sequence[str] = ()
+    ipv4: bool = False
+    ipv6: bool = False
+    fast_path: bool = True
+    stall_limit: float = DEFAULT_STALL_LIMIT_S
+
+
+@dataclass(frozen=True)
+class Offered(events.Manifest):
+    """What the sender offers. all_entries: each call gives every entry from the first on; entries are the first ones only.
+
+    They are read from a temporary file on the way (very many: better in a thread), until the decision is made.
+    """
+
+    all_entries: Listing = field(repr=False, compare=False)
+
+
+Accept = Callable[[Offered], Awaitable[bool | Policy]]
+
+
+async def send(
+    *paths: str | os.PathLike[str] | int,
+    to: CodeFrom | None = None,
+    answer: Callable[[], Awaitable[str | None]] | None = None,
+    on_code: Callable[[events.Code], object] | None = None,
+    on_event: Callable[[events.Event], object] | None = None,
+    confirm: Callable[[str], Awaitable[bool]] | None = None,
+    wait: float = DEFAULT_WAIT_S,
+    two_way: bool = False,
+    name: str | None = None,
+    exclude: Sequence[str] = (),
+    follow_symlinks: bool = False,
+    compress: Literal["auto", "never", "always"] = "auto",
+    verify_resume: Literal["sample", "all"] = "sample",
+    network: Network | None = None,
+) -> events.Done:
+    """Send files and directories, and return when both sides agree on what has arrived.
+
+    paths: at most one of them an int: a descriptor that is read to its end, as a file called name. to: the code of a receiver
+    that started; None: on_code gets a code, for the receiver. on_code: may be a coroutine function. answer: brings answer codes
+    (called again after each, until the connection is there or None or the same code comes). on_event: gets every event, in the
+    event loop. confirm: gets the verification number and says whether the other side's is the same. wait: seconds.
+    Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived there stays.
+    """
+    program = _Program(on_event)
+    stream = _descriptor(paths)
+    settings = SendSettings(
+        net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=to is None),
+        talk=Talk(),
+        paths=tuple("-" if isinstance(path, int) else _path(path) for path in paths),
+        name=name,
+        excludes=tuple(exclude),
+        follow_symlinks=follow_symlinks,
+        compress=_choice(Compress, "compress", compress),
+        verify_resume=_choice(VerifyResume, "verify_resume", verify_resume),
+    )
+    desk = program.desk(on_code, answer, confirm)
+    stage = program.stage(Starter.SENDER, to, settings.net, desk)
+    with program.raising():
+        await threaded(probe_libraries)
+        return (await stories.send(settings, stage, stdin=stream)).done
+
+
+async def receive(
+    code: CodeFrom | None = None,
+    *,
+    output: str | os.PathLike[str] | int = ".",
+    accept: Accept | None = None,
+    yes: bool = False,
+    existing: Policy = "refuse",
+    checksum: bool = False,
+    max_size: int | None = None,
+    answer: Callable[[], Awaitable[str | None]] | None = None,
+    on_code: Callable[[events.Code], object] | None = None,
+    on_event: Callable[[events.Event], object] | None = None,
+    confirm: Callable[[str], Awaitable[bool]] | None = None,
+    wait: float = DEFAULT_WAIT_S,
+    two_way: bool = False,
+    network: Network | None = None,
+) -> events.Done:
+    """Receive what a sender offers, and return when both sides agree on what has arrived.
+
+    code: of a sender that started; None: on_code gets a code, for the sender. output: a directory, or a descriptor that a single
+    file is written to. accept: decides on what is offered: True, False, or another policy for names that are taken; else yes takes
+    everything. existing: what happens to names that are taken. max_size: bytes. The other options are those of send().
+    Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived stays, and the next run with
+    the same output goes on with it.
+    """
+    to_descriptor = isinstance(output, int)
+    if accept is None and not (yes or to_descriptor):
+        raise UsageError("nothing decides whether what is offered is taken", "Give accept a function, or yes=True.")
+    if checksum and to_descriptor:
+        raise UsageError("checksum compares files, and a descriptor has none that could be there already", "Drop it.")
+    policy = _choice(Existing, "existing", existing)
+    program = _Program(on_event)
+    settings = ReceiveSettings(
+        net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=code is None),
+        talk=Talk(),
+        output="-" if isinstance(output, int) else _path(output),
+        checksum=checksum,
+    )
+    desk = program.desk(on_code, answer, confirm)
+    stage = program.stage(Starter.RECEIVER, code, settings.net, desk)
+    consent = Consent(given=accept is None, existing=policy, max_bytes=max_size)
+
+    async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
+        if accept is None:
+            return policy
+        decision = await program.ask(accept, Offered(**vars(manifest), all_entries=entries))
+        if decision is False:
+            raise Declined("the offer was not accepted")
+        return policy if decision is True else _choice(Existing, "existing", decision)
+
+    with program.raising():
+        await threaded(probe_libraries)
+        stdout = output if isinstance(output, int) else -1
+        return (await stories.receive(settings, stage, consent, ask, stdout=stdout)).done
+
+
+class _Program:
+    """The program's part of one transfer: its hooks, and what the first of them that failed has raised."""
+
+    def __init__(self, on_event: Callable[[events.Event], object] | None) -> None:
+        self._on_event = on_event
+        self._meter = RateMeter()
+        self._failure: BaseException | None = None
+
+    def tell(self, event: events.Event) -> None:
+        if self._on_event is None:
+            return
+        match event:
+            case events.Stalled():
+                self._meter.pause()
+            case events.Recovered() | events.PathChanged():
+                self._meter.resume()
+            case events.Progress():
+                event = rated(event, self._meter, asyncio.get_running_loop().time())
+        with self._calling():
+            self._on_event(event)
+
+    def desk(
+        self,
+        on_code: Callable[[events.Code], object] | None,
+        answer: Callable[[], Awaitable[str | None]] | None,
+        confirm: Callable[[str], Awaitable[bool]] | None,
+    ) -> Desk:
+        async def deliver(ours: events.Code) -> None:
+            with self._calling():
+                if on_code is not None and isawaitable(delivering := on_code(ours)):
+                    await delivering
+
+        async def compare(number: str) -> None:
+            if confirm is not None and not await self.ask(confirm, number):
+                raise Declined(
+                    "the verification numbers were not confirmed",
+                    "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
+                )
+
+        return Desk(
+            tell=self.tell,
+            deliver=deliver,
+            answers=None if answer is None else _Codes(answer, self),
+            patient=False,
+            waiting_s=_WAITING_S,
+            confirm=None if confirm is None else compare,
+        )
+
+    def stage(self, role: Starter, theirs: CodeFrom | None, net: NetSettings, desk: Desk) -> stories.Stage:
+        async def meet() -> stories.Meeting:
+            if theirs is None:
+                return meeting.offer(role, net, desk)
+            other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
+            return meeting.answer(_Codes(theirs, self), other, net, desk)
+
+        return stories.Stage(self.tell, at_once, meet, _carry)
+
+    async def ask(self, hook: Callable[_P, Awaitable[_T]], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """What the hook returns."""
+        with self._calling():
+            return await hook(*arguments, **options)
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """Around each call of a hook. A P2PCopyError of a hook, Declined say, is as good as ours."""
+        try:
+            yield
+        except P2PCopyError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # not of the hook's making
+            self._failure = self._failure or error
+            raise Interrupted("the program that moves the files has failed", _RERUN) from error
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Around the whole transfer."""
+        try:
+            yield
+        except P2PCopyError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+
+class _Codes:
+    """A LineSource of the codes that a program has."""
+
+    def __init__(self, codes: CodeFrom, program: _Program) -> None:
+        self._codes = codes
+        self._program = program
+        self._last: str | None = None
+        self._ended = False
+
+    async def next_line(self) -> str | None:
+        """None once the program has said so, or given the same code again."""
+        if self._ended:
+            return None
+        codes = self._codes
+        code = codes if isinstance(codes, str) else await self._program.ask(codes)
+        self._ended = code is None or code == self._last
+        self._last = code
+        return None if self._ended else code
+
+
+async def _carry(session: stories.Session) -> None:
+    """Run it to its end; when cancelled, end it through its own protocol, so that the other side is told. Twice: now."""
+    running = asyncio.create_task(session.run())
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        session.stop(Interrupted("stopped by the program", _RERUN))
+        with suppress(P2PCopyError):
+            await running
+        raise
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    """Here "-" is a file like any other."""
+    text = os.fspath(path)
+    return os.path.join(".", text) if text == "-" else text
+
+
+def _descriptor(paths: Sequence[str | os.PathLike[str] | int]) -> int:
+    """The one to read from; -1 for none."""
+    descriptors = [path for path in paths if isinstance(path, int)]
+    if len(descriptors) > 1:
+        raise UsageError("only one descriptor can be sent at once", "Send the others on their own.")
+    return descriptors[0] if descriptors else -1
+
+
+def _choice(kind: type[_Choice], option: str, given: str) -> _Choice:
+    if given in tuple(kind) and given != Existing.ASK:
+        return kind(given)
+    choices = ", ".join(each for each in kind if each != Existing.ASK)
+    raise UsageError(f"{option}={given!r} is no choice", f"Choose {choices}.")
+
+
+def _net(network: Network, wait: float, *, two_way: bool, confirm: bool, offering: bool) -> NetSettings:
+    """Raises UsageError for what contradicts itself or is missing. offering: no code can bring this side a TURN server."""
+    has_password = bool(network.turn_user and network.turn_password)
+    if network.turn and not (network.turn_secret or has_password):
+        raise UsageError(
+            "a TURN server needs a user name and a password, or a secret",
+            "Give turn_user and turn_password, or turn_secret.",
+        )
+    if offering and not network.turn and (network.relay == "only" or network.share_relay):
+        option = "relay='only'" if network.relay == "only" else "share_relay"
+        raise UsageError(f"{option} needs a TURN server", "Name one in turn.")
+    if network.share_relay and network.relay == "never":
+        raise UsageError("share_relay and relay='never' exclude each other", "Drop one of them.")
+    if not (wait > 0 and network.stall_limit > 0):
+        raise UsageError("wait and stall_limit are seconds, and more than 0", "Leave them out for the defaults.")
+    family = Family.ANY if network.ipv4 == network.ipv6 else Family.IPV4 if network.ipv4 else Family.IPV6
+    credential = (network.turn_user, network.turn_password, network.turn_secret)
+    return NetSettings(
+        stun=tuple(IceServer(url) for url in network.stun),
+        turn=tuple(IceServer(url, *credential) for url in network.turn),
+        relay=_choice(Relay, "relay", network.relay),
+        wait_s=wait,
+        stall_limit_s=network.stall_limit,
+        interfaces=tuple(network.interface),
+        family=family,
+        turn_insecure=network.turn_insecure,
+        share_relay=network.share_relay,
+        two_way=two_way,
+        confirm=confirm,
+        fast_path=network.fast_path,
+    )
