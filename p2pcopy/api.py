@@ -236,13 +236,8 @@ class _Program:
         )
 
     def stage(self, role: Starter, theirs: CodeFrom | None, net: NetSettings, desk: Desk) -> stories.Stage:
-        async def meet() -> stories.Meeting:
-            if theirs is None:
-                return meeting.offer(role, net, desk)
-            other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-            return meeting.answer(_Codes(theirs, self), other, net, desk)
-
-        return stories.Stage(self.tell, at_once, meet, _carry)
+        source = None if theirs is None else _Codes(theirs, self)
+        return stories.Stage(self.tell, at_once, lambda: meeting.meet(role, source, net, desk), _carry)
 
     async def ask(self, hook: Callable[_P, Awaitable[_T]], *arguments: _P.args, **options: _P.kwargs) -> _T:
         """What the hook returns."""

@@ -6,27 +6,25 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-from p2pcopy import events, meeting, stories
+from p2pcopy import events, roads, stories
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
-from p2pcopy.desk import Desk
 from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.files import memory
-from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
+from p2pcopy.keyboard import asking_consent, find_keyboard
+from p2pcopy.meeting import Met
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
+from p2pcopy.roads import PRINTED
 from p2pcopy.serving import serve
-from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
+from p2pcopy.stories import Stage
 from p2pcopy.transfer.receive_session import Consent
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
-
-_PRINTED: Final = ("-", "stderr")
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -45,16 +43,14 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
     keyboard = find_keyboard(busy="-" in settings.paths)
     if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+    confirm = settings.net.confirm
+    async with roads.opened(settings.talk, settings.to, reporter, keyboard, keyboard.lines, confirm=confirm) as way:
+        stage = Stage(reporter.tell, reporter.settled, lambda: way.meet(Starter.SENDER, settings.net), stops.carry)
 
-    async def meet() -> stories.Meeting:
-        return await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines)
+        async def once() -> ExitCode:
+            return (await stories.send(settings, stage)).exit_code
 
-    async def once() -> ExitCode:
-        stage = stories.Stage(reporter.tell, reporter.settled, meet, stops.carry)
-        return (await stories.send(settings, stage)).exit_code
-
-    return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
+        return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
@@ -63,12 +59,17 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = settings.output == "-" or (settings.yes and existing is not Existing.ASK)
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+    lines, confirm = piped or keyboard.lines, settings.net.confirm
 
-    async def meet() -> stories.Meeting:
-        return await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines)
+    @asynccontextmanager
+    async def meet() -> AsyncIterator[Met]:
+        async with (
+            roads.opened(settings.talk, settings.code, reporter, keyboard, lines, confirm=confirm) as way,
+            way.meet(Starter.RECEIVER, settings.net) as met,
+        ):
+            yield met
 
-    stage = stories.Stage(reporter.tell, reporter.settled, meet, stops.carry)
+    stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
     consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
     ask = asking_consent(settings.yes, existing, reporter, keyboard)
     try:
@@ -78,50 +79,9 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
         return ExitCode.OK
 
 
-def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
-    answers = None if keyboard.lines is None else keyboard.typed(reporter)
-    if talk.answer is not None:
-        answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
-    person = keyboard.person is not None and talk.answer is None
-    live = sys.stderr.isatty() and not talk.json and not talk.quiet
-    return Desk(
-        tell=reporter.tell,
-        deliver=_deliverer(talk),
-        answers=answers,
-        patient=person and sys.stdout.isatty() and not talk.json,
-        waiting_s=1.0 if live else 30.0,
-        confirm=asking_confirmation(reporter, keyboard) if confirm else None,
-    )
-
-
-def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
-    """Takes codes to --answer-to and --qr-file."""
-    sink = None if talk.answer_to in (None, *_PRINTED) else exchange.code_sink(talk.answer_to or "")
-    picture = None if talk.qr_file is None else Path(talk.qr_file)
-
-    async def deliver(ours: events.Code) -> None:
-        if picture is not None and ours.kind == "offer":
-            await exchange.threaded(lambda: qr.write_qr_png(ours.code, picture))
-        if sink is not None:
-            await sink.write(ours.code)
-
-    return deliver
-
-
-async def _meet(
-    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
-) -> stories.Meeting:
-    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
-    if theirs is None:
-        return meeting.offer(role, settings.net, desk)
-    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-    seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
-    return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
-
-
 def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:
     quiet_libraries(talk.verbose)
-    printed = talk.answer_to or ("" if talk.json else codes_to)
+    printed = talk.answer_to or ("" if talk.json or talk.via else codes_to)
     reporter = make_reporter(
         json=talk.json,
         quiet=talk.quiet,
@@ -133,7 +93,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
         stderr=sys.stderr,
         stdout=sys.stdout,
         color=None,
-        prompts=sys.stdin.isatty(),
+        prompts=sys.stdin.isatty() and talk.answer is None and talk.via is None,
     )
     with reporter:
         try:
@@ -150,7 +110,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
 
 def _printer(destination: str) -> CodeSink | None:
     """Writes a code as a line of its own to standard output or standard error; None for any other destination."""
-    if destination not in _PRINTED:
+    if destination not in PRINTED:
         return None
     descriptor, name = (1, "standard output") if destination == "-" else (2, "standard error")
 

@@ -71,7 +71,7 @@ def send(
         typer.Option(
             "--to",
             metavar="CODE",
-            help="The code of a receiver that started (or -, @FILE, a picture).",
+            help="The code of a receiver that started, or where it is: -, @FILE, a picture, env:NAME, camera:NAME.",
             rich_help_panel="Codes",
         ),
     ] = None,
@@ -109,16 +109,19 @@ def send(
     Prints a code; the other side runs "p2pcopy receive CODE". If that shows an answer code, paste it here.
     """
     with _telling(talking.json):
+        talk, to = settings.talk(talking, to, sending=True)
         if keep_open and to is not None:
             raise UsageError(
                 "--keep-open needs codes of our own, and --to brings the other side's", "Drop one of them."
             )
         if keep_open and "-" in paths:
             raise UsageError("standard input can be sent only once, so not with --keep-open", "Name files instead.")
+        if keep_open and talking.via is not None:
+            raise UsageError("--keep-open serves many, and the command of --via is one of them", "Drop one of them.")
         table = configfile.load()
         chosen = SendSettings(
             net=settings.net(table, network, meeting, offering=to is None),
-            talk=settings.talk(talking),
+            talk=talk,
             paths=tuple(paths),
             name=name,
             excludes=tuple(exclude or ()),
@@ -139,7 +142,8 @@ def receive(
     code: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CODE]", help="The sender's code, - (standard input), @FILE or a picture. None: start here."
+            metavar="[CODE]",
+            help="The sender's code, or where it is: -, @FILE, a picture, env:NAME, camera:NAME. None: start here.",
         ),
     ] = None,
     output: Annotated[
@@ -181,11 +185,12 @@ def receive(
     with _telling(talking.json):
         if output == "-" and talking.json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
+        talk, code = settings.talk(talking, code, sending=False)
         table = configfile.load()
         to = os.path.expanduser(layered(output, {}, "", table, "output", "."))
         chosen = ReceiveSettings(
             net=settings.net(table, network, meeting, offering=code is None),
-            talk=settings.talk(talking),
+            talk=talk,
             code=code,
             output=to,
             yes=yes,

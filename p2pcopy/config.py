@@ -211,10 +211,16 @@ def layered(
 
 @dataclass(frozen=True)
 class Talk:
-    """What the run tells whom, and where codes come from and go to (SRC and DEST: -, @FILE, fd:N)."""
+    """What the run tells whom, and where codes come from and go to (docs/roads.md).
+
+    answer: where an answer comes from, such as - or camera:NAME; via: a shell command that takes our code and gives the other
+    side's; copy: ours goes to the clipboard, too.
+    """
 
     answer: str | None = None
     answer_to: str | None = None
+    via: str | None = None
+    copy: bool = False
     qr: bool | None = None
     qr_file: str | None = None
     json: bool = False

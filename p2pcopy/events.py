@@ -52,6 +52,30 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Copied:
+    """The code told before went to the clipboard. certain: it is there; else it depends on what the terminal allows."""
+
+    event: ClassVar[str] = "copied"
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Scanning:
+    """A camera is open and waits for the other side's QR code."""
+
+    event: ClassVar[str] = "scanning"
+    camera: str
+
+
+@dataclass(frozen=True)
+class ViaSays:
+    """A line that the command of --via wrote to its standard error."""
+
+    event: ClassVar[str] = "via"
+    line: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """Nothing to do but wait. what: for_answer (a code may still come), for_peer (the other side connects by itself)."""
 
@@ -319,6 +343,9 @@ class UnfinishedTotal:
 
 Event = (
     Code
+    | Copied
+    | Scanning
+    | ViaSays
     | Waiting
     | Connecting
     | Connected

@@ -31,7 +31,6 @@ _LIMITS: Final = TransferLimits()
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
 Session = SendSession | ReceiveSession
-Meeting = AbstractAsyncContextManager[Met]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Stage:
 
     tell: Tell
     settled: Settled
-    meet: Callable[[], Awaitable[Meeting]]
+    meet: Callable[[], AbstractAsyncContextManager[Met]]
     carry: Callable[[Session], Awaitable[None]]
 
 
@@ -75,7 +74,7 @@ async def send(settings: SendSettings, stage: Stage, *, stdin: int = 0) -> Ended
             )
         ) as reader,
     ):
-        async with await stage.meet() as (peer, channel, data_path):
+        async with stage.meet() as (peer, channel, data_path):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -100,7 +99,7 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
     """
     to_stdout = settings.output == "-"
     with closing(_open_store(settings, stdout)) as store, closing(EntryLog()) as log:
-        async with await stage.meet() as (peer, channel, data_path):
+        async with stage.meet() as (peer, channel, data_path):
             session = ReceiveSession(
                 channel,
                 _LIMITS,

@@ -1,7 +1,8 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
-Each line begins with its kind: code, waiting, connecting, connected, data path, verification, stalled, back, path, manifest,
-entry, note, warning, goes on, progress, dry run, done, renamed, skipped, failed, incomplete, error, tried, hint, receiver, served.
+Each line begins with its kind: code, copied, scanning, via, waiting, connecting, connected, data path, verification, stalled,
+back, path, manifest, entry, note, warning, goes on, progress, dry run, done, renamed, skipped, failed, incomplete, error, tried,
+hint, receiver, served.
 """
 
 from __future__ import annotations
@@ -78,6 +79,12 @@ class Plain(Closing):
                 self._wait(event)
             case events.Code():
                 self._code(event)
+            case events.Copied():
+                self._say("copied", wording.road(event))
+            case events.Scanning():
+                self._say("scanning", wording.road(event))
+            case events.ViaSays():
+                self._say("via", display(event.line))
             case events.Connecting():
                 self._say("connecting", fmt.count(event.candidates, "address", "addresses") + " to try")
             case events.Connected():

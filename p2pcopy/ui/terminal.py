@@ -92,6 +92,12 @@ class Terminal(Closing):
                 self._wait(event)
             case events.Code():
                 self._code(event)
+            case events.Copied() | events.Scanning():
+                self._say([(wording.road(event), "")])
+                self._draw()
+            case events.ViaSays():
+                self._say([("via: ", "dim"), (display(event.line), "")])
+                self._draw()
             case events.Connecting():
                 self._view = lambda _: [[("Connecting to the other side", "")]]
                 self._draw()

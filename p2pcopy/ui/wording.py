@@ -165,6 +165,17 @@ def tried_rows(tried: Sequence[events.Tried]) -> list[tuple[str, str, str]]:
     return [(_TRIED.get(row.kind, row.kind), display(row.what), sentence(row.outcome)) for row in tried]
 
 
+def road(event: events.Copied | events.Scanning) -> str:
+    """What goes on with a code on its way."""
+    match event:
+        case events.Copied(certain=True):
+            return "The code is on the clipboard"
+        case events.Copied():
+            return "The code was given to the terminal for its clipboard, if it allows that"
+        case events.Scanning():
+            return f"Hold the other side's QR code up to the camera ({display(event.camera)})"
+
+
 def other_command(role: Role) -> str:
     """What starts the other side, where CODE stands for the offer shown here."""
     return "p2pcopy receive CODE" if role == "send" else "p2pcopy send --to CODE PATH..."

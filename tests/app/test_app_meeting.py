@@ -28,7 +28,7 @@ from p2pcopy.errors import (
     P2PCopyError,
 )
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
-from p2pcopy.signaling import code, exchange
+from p2pcopy.signaling import code, exchange, sources
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.lent import LentServer
 
@@ -224,7 +224,7 @@ async def offer(record: Record, desk: Desk, settings: NetSettings = QUICK) -> No
 
 
 async def answer(text: str, record: Record, desk: Desk, settings: NetSettings = QUICK) -> None:
-    source = exchange.code_source(text, exchange.Lines())
+    source = sources.code_source(text, exchange.Lines())
     async with meeting.answer(source, Starter.SENDER, settings, desk) as (_, _, data_path):
         assert events.Connected(PATH) in record.told
         assert Connection.made[-1].settled
