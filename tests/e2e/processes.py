@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import json_schema
+
 PATIENCE_S = 40.0
 CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?$|\")"
 
@@ -48,8 +50,11 @@ class Ended:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        """Standard output as JSON lines, each of them as it is documented."""
+        told = [json.loads(line) for line in self.out.splitlines()]
+        for event in told:
+            json_schema.check(event)
+        return told
 
     def told(self, event: str) -> dict[str, Any]:
         """The last JSON event of this name."""
