@@ -95,6 +95,8 @@ def _open_picture(path: Path) -> Image:
         with PIL.Image.open(path) as opened:
             if opened.width * opened.height > MAX_PICTURE:
                 raise ValueError(f"it has more than {MAX_PICTURE} pixels")
+            if not opened.has_transparency_data:
+                return opened.convert("L")
             picture = opened.convert("RGBA")
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a usable picture"

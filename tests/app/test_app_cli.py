@@ -295,6 +295,40 @@ def test_receive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.talk.quiet
 
 
+def test_roads_that_bring_the_other_sides_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that scans looks for the answer to its code, a receiver for the sender's code."""
+    assert sending(monkeypatch, "a", "--scan").talk.answer == "camera:"
+    assert sending(monkeypatch, "a", "--scan", "--camera", "USB").talk.answer == "camera:USB"
+    assert sending(monkeypatch, "a", "--paste").to == "clipboard:"
+    made = receiving(monkeypatch, "--scan", "--camera", "2")
+    assert (made.code, made.talk.answer, made.talk.qr) == ("camera:2", None, True)
+    assert receiving(monkeypatch, "--paste").code == "clipboard:"
+    assert receiving(monkeypatch, "--scan", "--no-qr").talk.qr is False
+    talk = sending(monkeypatch, "a", "--via", "ssh host", "--copy").talk
+    assert (talk.via, talk.copy, talk.qr) == ("ssh host", True, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("send a --scan --to CODE", ("--to", "--scan")),
+        ("send a --answer @in --scan", ("--answer", "--scan")),
+        ("send a --paste --to CODE", ("--to", "--paste")),
+        ("send a --via x --to CODE", ("--to", "--via")),
+        ("send a --via x --answer -", ("--answer", "--via")),
+        ("receive CODE --scan", ("CODE", "--scan")),
+        ("receive --paste --scan", ("--paste", "--scan")),
+        ("receive CODE --answer - --via x", ("CODE", "--answer")),
+        ("receive --camera USB", ("--camera", "--scan")),
+        ("send a --via x --keep-open", ("--keep-open", "--via")),
+        ("send a --paste --keep-open", ("--keep-open", "--to")),
+    ],
+)
+def test_roads_that_exclude_each_other(arguments: str, named: tuple[str, str]) -> None:
+    said = refused(*arguments.split())
+    assert all(name in said for name in named)
+
+
 def test_the_environment_and_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("from a file\n")
@@ -434,7 +468,22 @@ def test_closed_streams_are_occupied() -> None:
 
 LENT = "those with a secret"
 DEFAULTS = {
-    "send": ["stdin", "auto", "sample", "1h", "no", "no", "-", "-", "where they fit", "yes", "10m", "auto", LENT],
+    "send": [
+        "stdin",
+        "auto",
+        "sample",
+        "1h",
+        "no",
+        "no",
+        "-",
+        "-",
+        "the first",
+        "where they fit",
+        "yes",
+        "10m",
+        "auto",
+        LENT,
+    ],
     "receive": [
         ".",
         "ask on a terminal, else refuse",
@@ -448,6 +497,7 @@ DEFAULTS = {
         "no",
         "-",
         "-",
+        "the first",
         "where they fit",
     ],
     "doctor": ["yes"],

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,17 +18,26 @@ LIMIT_S = 20.0
 
 
 class Terminal:
-    """One window that runs a scenario. columns, rows: its size; environment: on top of ours."""
+    """One window that runs a scenario. columns, rows: its size; program: instead of scenarios; environment: on top of ours."""
 
-    def __init__(self, directory: Path, *command: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *command: str,
+        columns: int = 80,
+        rows: int = 24,
+        program: Sequence[str] = (sys.executable, str(SCENARIO)),
+        options: str = "",
+        **environment: str,
+    ) -> None:
         self._socket = f"p2pcopy-{uuid.uuid4().hex}"
         configuration = directory / "tmux.conf"
         configuration.write_text(
-            'set -g status off\nset -g remain-on-exit on\nset -g default-terminal "tmux-256color"\n'
+            'set -g status off\nset -g remain-on-exit on\nset -g default-terminal "tmux-256color"\n' + options
         )
         values = {"PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C.UTF-8"} | environment
         inside = ["env", "-u", "NO_COLOR", "-u", "COLORTERM", *(f"{key}={value}" for key, value in values.items())]
-        inside += [sys.executable, str(SCENARIO), *command]
+        inside += [*program, *command]
         self._tmux(
             "-u", "-f", str(configuration), "new-session", "-d", "-x", str(columns), "-y", str(rows), shlex.join(inside)
         )
@@ -51,6 +60,10 @@ class Terminal:
         """Column and row, from 0."""
         column, row = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
         return int(column), int(row)
+
+    def clipboard(self) -> str:
+        """What programs have put there by OSC 52; "" for nothing."""
+        return self._tmux("show-buffer") if self._tmux("list-buffers") else ""
 
     def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
         """The first screen for which condition holds."""
