@@ -77,6 +77,14 @@ def schema(*, strict: bool = False) -> dict[str, Any]:
     }
 
 
+def lines(output: str | bytes) -> list[dict[str, Any]]:
+    """The events that were written, each held against the schema."""
+    told = [json.loads(line) for line in output.splitlines()]
+    for event in told:
+        check(event)
+    return told
+
+
 def check(event: dict[str, Any]) -> None:
     """Raises jsonschema.ValidationError for an event that is not one of those documented, or has anything else in it."""
     _validator(event["event"]).validate(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import struct
@@ -51,10 +50,7 @@ class Ended:
     @property
     def events(self) -> list[dict[str, Any]]:
         """Standard output as JSON lines, each of them as it is documented."""
-        told = [json.loads(line) for line in self.out.splitlines()]
-        for event in told:
-            json_schema.check(event)
-        return told
+        return json_schema.lines(self.out)
 
     def told(self, event: str) -> dict[str, Any]:
         """The last JSON event of this name."""

@@ -54,7 +54,7 @@ def test_the_file_is_what_classes_and_pages_say() -> None:
 
 
 @pytest.mark.parametrize("cls", json_schema.EVENTS, ids=lambda cls: cls.event)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_every_event_that_can_be_told_is_in_the_schema(cls: type[Any], data: st.DataObject) -> None:
     event = json.loads(to_json(data.draw(values(cls))))
