@@ -15,13 +15,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled bench networks breaks faults hostile fuzz clean
+.PHONY: help demo test check lint types cover compiled installs bench networks breaks faults hostile fuzz clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
 	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests and check the coverage"
+	@echo "make installs  install it with pip, pipx and uv, and with the oldest versions that it takes"
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
@@ -54,6 +55,9 @@ cover: compiled
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"
+
+installs: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m installs
 
 bench: compiled
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
