@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
+from io import BytesIO, FileIO
 from typing import Final, Literal, ParamSpec, TypeVar
 
 from p2pcopy import events, meeting, stories
@@ -32,7 +33,7 @@ from p2pcopy.config import (
     VerifyResume,
 )
 from p2pcopy.desk import Desk
-from p2pcopy.errors import Declined, Interrupted, P2PCopyError, UsageError
+from p2pcopy.errors import Declined, Interrupted, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import threaded
@@ -97,6 +98,7 @@ async def send(
     confirm: Callable[[str], Awaitable[bool]] | None = None,
     wait: float = DEFAULT_WAIT_S,
     two_way: bool = False,
+    text: str | None = None,
     name: str | None = None,
     exclude: Sequence[str] = (),
     follow_symlinks: bool = False,
@@ -106,18 +108,20 @@ async def send(
 ) -> events.Done:
     """Send files and directories, and return when both sides agree on what has arrived.
 
-    paths: at most one of them an int: a descriptor that is read to its end, as a file called name. to: the code of a receiver
-    that started; None: on_code gets a code, for the receiver. on_code: may be a coroutine function. answer: brings answer codes
-    (called again after each, until the connection is there or None or the same code comes). on_event: gets every event, in the
-    event loop. confirm: gets the verification number and says whether the other side's is the same. wait: seconds.
+    paths: at most one of them an int: a descriptor that is read to its end, as a file called name. text: instead of paths. to: the
+    code of a receiver that started; None: on_code gets a code, for the receiver. on_code: may be a coroutine function. answer:
+    brings answer codes (called again after each, until the connection is there or None or the same code comes). on_event: gets
+    every event, in the event loop. confirm: gets the verification number and says whether the other side's is the same. wait:
+    seconds.
     Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived there stays.
     """
     program = _Program(on_event)
-    stream = _descriptor(paths)
+    stream = _stream(paths, text, name)
     settings = SendSettings(
         net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=to is None),
         talk=Talk(),
-        paths=tuple("-" if isinstance(path, int) else _path(path) for path in paths),
+        paths=tuple("-" if isinstance(path, int) else _path(path) for path in (paths if text is None else (-1,))),
+        text=text,
         name=name,
         excludes=tuple(exclude),
         follow_symlinks=follow_symlinks,
@@ -128,13 +132,13 @@ async def send(
     stage = program.stage(Starter.SENDER, to, settings.net, desk)
     with program.raising():
         await threaded(probe_libraries)
-        return (await stories.send(settings, stage, stdin=stream)).done
+        return (await stories.send(settings, stage, stream)).done
 
 
 async def receive(
     code: CodeFrom | None = None,
     *,
-    output: str | os.PathLike[str] | int = ".",
+    output: str | os.PathLike[str] | int | None = None,
     accept: Accept | None = None,
     yes: bool = False,
     existing: Policy = "refuse",
@@ -151,12 +155,12 @@ async def receive(
     """Receive what a sender offers, and return when both sides agree on what has arrived.
 
     code: of a sender that started; None: on_code gets a code, for the sender. output: a directory, or a descriptor that a single
-    file is written to. accept: decides on what is offered: True, False, or another policy for names that are taken; else yes takes
-    everything. existing: what happens to names that are taken. max_size: bytes. The other options are those of send().
+    file is written to; None: the current directory, but a text goes to on_event only. accept: decides on what is offered: True,
+    False, or another policy for names that are taken; else yes takes everything. existing: what happens to names that are taken.
+    max_size: bytes. The other options are those of send().
     Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived stays, and the next run with
     the same output goes on with it.
     """
-    to_descriptor = isinstance(output, int)
     if accept is None and not (yes or to_descriptor):
         raise UsageError("nothing decides whether what is offered is taken", "Give accept a function, or yes=True.")
     if checksum and to_descriptor:
@@ -166,8 +170,9 @@ async def receive(
     settings = ReceiveSettings(
         net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=code is None),
         talk=Talk(),
-        output="-" if isinstance(output, int) else _path(output),
+        output="-" if isinstance(output, int) else _path("." if output is None else output),
         checksum=checksum,
+        keep_text=output is not None or on_event is None,
     )
     desk = program.desk(on_code, answer, confirm)
     stage = program.stage(Starter.RECEIVER, code, settings.net, desk)
@@ -183,8 +188,8 @@ async def receive(
 
     with program.raising():
         await threaded(probe_libraries)
-        stdout = output if isinstance(output, int) else -1
-        return (await stories.receive(settings, stage, consent, ask, stdout=stdout)).done
+        descriptor = _open(output) if isinstance(output, int) else -1
+        return (await stories.receive(settings, stage, consent, ask, stdout=descriptor)).done
 
 
 class _Program:
@@ -307,12 +312,31 @@ def _path(path: str | os.PathLike[str]) -> str:
     return os.path.join(".", text) if text == "-" else text
 
 
-def _descriptor(paths: Sequence[str | os.PathLike[str] | int]) -> int:
-    """The one to read from; -1 for none."""
+def _stream(
+    paths: Sequence[str | os.PathLike[str] | int], text: str | None, name: str | None
+) -> FileIO | BytesIO | None:
+    """What is no file: a descriptor or a text; None where there is neither."""
     descriptors = [path for path in paths if isinstance(path, int)]
+    if text is not None:
+        if paths or name is not None:
+            raise UsageError("a text goes alone, without paths and name", "Drop one of them.")
+        if not text:
+            raise UsageError("the text is empty", "Send another one.")
+        return BytesIO(text.encode("utf-8", "surrogateescape"))
     if len(descriptors) > 1:
         raise UsageError("only one descriptor can be sent at once", "Send the others on their own.")
-    return descriptors[0] if descriptors else -1
+    return FileIO(_open(descriptors[0]), closefd=False) if descriptors else None
+
+
+def _open(descriptor: int) -> int:
+    """Raises LocalFileError when it is closed."""
+    try:
+        os.fstat(descriptor)
+    except OSError as error:
+        raise LocalFileError(
+            f"the descriptor {descriptor} cannot be used: {error.strerror}", "Keep it open until the transfer ends."
+        ) from error
+    return descriptor
 
 
 def _choice(kind: type[_Choice], option: str, given: str) -> _Choice:

@@ -8,6 +8,8 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO, FileIO
+from typing import BinaryIO
 
 from p2pcopy import events, roads, stories
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
@@ -48,7 +50,7 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
         stage = Stage(reporter.tell, reporter.settled, lambda: way.meet(Starter.SENDER, settings.net), stops.carry)
 
         async def once() -> ExitCode:
-            return (await stories.send(settings, stage)).exit_code
+            return (await stories.send(settings, stage, _stream(settings))).exit_code
 
         return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
@@ -77,6 +79,14 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     except DryRun:
         reporter.tell(events.Rehearsed(stories.shown(settings.output)))
         return ExitCode.OK
+
+
+def _stream(settings: SendSettings) -> BinaryIO | None:
+    """What - stands for among the paths, and a text."""
+    if settings.text not in (None, "-"):
+        return BytesIO((settings.text or "").encode("utf-8", "surrogateescape"))
+    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+    return FileIO(0, closefd=False) if "-" in settings.paths else None
 
 
 def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:

@@ -65,7 +65,9 @@ app = typer.Typer(
 @app.command(cls=_Command, no_args_is_help=True)
 @grouped
 def send(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +83,12 @@ def send(
             "--keep-open", help="Go on with a fresh code for the next receiver, until Ctrl-C.", rich_help_panel="Codes"
         ),
     ] = False,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", metavar="TEXT", help="Send a text, which the other side shows; - takes it from standard input."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. (default: stdin)")
     ] = None,
@@ -110,11 +118,12 @@ def send(
     """
     with _telling(talking.json):
         talk, to = settings.talk(talking, to, sending=True)
+        sources = settings.sources(paths or (), text, name)
         if keep_open and to is not None:
             raise UsageError(
                 "--keep-open needs codes of our own, and --to brings the other side's", "Drop one of them."
             )
-        if keep_open and "-" in paths:
+        if keep_open and "-" in sources and text in (None, "-"):
             raise UsageError("standard input can be sent only once, so not with --keep-open", "Name files instead.")
         if keep_open and talking.via is not None:
             raise UsageError("--keep-open serves many, and the command of --via is one of them", "Drop one of them.")
@@ -122,14 +131,15 @@ def send(
         chosen = SendSettings(
             net=settings.net(table, network, meeting, offering=to is None),
             talk=talk,
-            paths=tuple(paths),
+            paths=sources,
+            text=text,
             name=name,
             excludes=tuple(exclude or ()),
             follow_symlinks=follow_symlinks,
             compress=Compress(layered(compress, {}, "", table, "compress", Compress.AUTO)),
             to=to,
             keep_open=keep_open,
-            verify_resume=settings.verify_resume(table, verify_resume, paths),
+            verify_resume=settings.verify_resume(table, verify_resume, sources),
         )
         from p2pcopy.app import run_send
 
@@ -198,6 +208,7 @@ def receive(
             max_bytes=None if max_size is None else parse_size(max_size),
             checksum=settings.checksum(table, checksum, output=to),
             dry_run=dry_run,
+            keep_text=output is not None,
         )
         from p2pcopy.app import run_receive
 

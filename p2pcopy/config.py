@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from p2pcopy.errors import UsageError
 
+CAMERA: Final = "camera:"  # then its name: where a code comes from
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -228,14 +229,27 @@ class Talk:
     verbose: bool = False
     progress: bool = True
 
+    @property
+    def scans_answers(self) -> bool:
+        return self.answer is not None and self.answer.startswith(CAMERA)
+
+    @property
+    def takes_typed_answers(self) -> bool:
+        """A person may type or paste an answer, beside a camera as well."""
+        return self.via is None and (self.answer is None or self.scans_answers)
+
 
 @dataclass(frozen=True)
 class SendSettings:
-    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts."""
+    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts.
+
+    text: is sent instead of paths, "-" for what is on standard input; None for none.
+    """
 
     net: NetSettings
     talk: Talk
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    text: str | None = None
     name: str | None = None
     excludes: tuple[str, ...] = ()
     follow_symlinks: bool = False
@@ -250,7 +264,7 @@ class ReceiveSettings:
     """One run of p2pcopy receive. code: of a sender that started, None when this side starts. output: a directory, or "-".
 
     existing: None asks on a terminal and refuses elsewhere. checksum: the content tells whether a file is there already, not
-    its time. dry_run: show what would happen, and take nothing.
+    its time. dry_run: show what would happen, and take nothing. keep_text: a text is stored as a file instead of shown.
     """
 
     net: NetSettings
@@ -262,6 +276,7 @@ class ReceiveSettings:
     max_bytes: int | None = None
     checksum: bool = False
     dry_run: bool = False
+    keep_text: bool = False
 
 
 @dataclass(frozen=True)

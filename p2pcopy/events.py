@@ -250,6 +250,14 @@ class File:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text from the other side (send --text), which is shown and stored nowhere."""
+
+    event: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault.
 
@@ -359,6 +367,7 @@ Event = (
     | Warned
     | Progress
     | File
+    | Text
     | Done
     | Rehearsed
     | Failed

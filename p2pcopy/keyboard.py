@@ -37,9 +37,9 @@ class Keyboard:
     lines: Lines | None
     person: Lines | None
 
-    def typed(self, reporter: Reporter) -> LineSource | None:
+    def typed(self, reporter: Reporter) -> LineSource:
         """The lines; the display is told when a person has typed one, which may be the name of a picture of a code."""
-        return self.lines if self.person is None else PicturesToo(_Typed(self.person, reporter))
+        return (self.lines or Lines()) if self.person is None else PicturesToo(_Typed(self.person, reporter))
 
     async def reply(self, reporter: Reporter, question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
         """The person's answer that makes sense to parse; None at the end of input, or when nobody is there.

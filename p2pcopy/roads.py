@@ -58,6 +58,8 @@ async def opened(
         answers: LineSource | None = via
         if talk.answer is not None:
             answers = in_use(sources.answer_source(talk.answer, keyboard.lines or Lines(), on_camera=on_camera))
+            if talk.scans_answers and keyboard.person is not None:
+                answers = sources.Either(answers, keyboard.typed(reporter))
         elif via is None and keyboard.lines is not None:
             answers = keyboard.typed(reporter)
         offers = None if theirs is None else in_use(sources.code_source(theirs, lines or Lines(), on_camera=on_camera))
@@ -75,8 +77,7 @@ def _via(command: str, reporter: Reporter) -> Via:
 def _desk(
     talk: Talk, reporter: Reporter, keyboard: Keyboard, answers: LineSource | None, via: Via | None, *, confirm: bool
 ) -> Desk:
-    scanned = isinstance(answers, Camera)
-    person = keyboard.person is not None and via is None and (talk.answer is None or scanned)
+    person = keyboard.person is not None and talk.takes_typed_answers
     live = sys.stderr.isatty() and not talk.json and not talk.quiet
     return Desk(
         tell=reporter.tell,
@@ -85,7 +86,7 @@ def _desk(
         patient=person and sys.stdout.isatty() and not talk.json,
         waiting_s=1.0 if live else 30.0,
         confirm=asking_confirmation(reporter, keyboard) if confirm else None,
-        forgiving=scanned,
+        forgiving=talk.scans_answers,
     )
 
 

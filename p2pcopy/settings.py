@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
 from p2pcopy.config import (
+    CAMERA,
     DEFAULT_STALL_LIMIT_S,
     DEFAULT_STUN,
     DEFAULT_WAIT_S,
@@ -67,7 +68,7 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
     if talking.camera is not None and not talking.scan:
         raise UsageError("--camera is the camera for --scan", "Add --scan, or drop --camera.")
     _one_road(talking, theirs, "--to" if sending else "CODE")
-    answer, camera = talking.answer, f"camera:{talking.camera or ''}"
+    answer, camera = talking.answer, CAMERA + (talking.camera or "")
     if talking.paste:
         theirs = "clipboard:"
     elif talking.scan and sending:
@@ -86,6 +87,23 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
         verbose=talking.verbose,
         progress=not talking.no_progress,
     ), theirs
+
+
+def sources(paths: Sequence[str], text: str | None, name: str | None) -> tuple[str, ...]:
+    """What is sent; a text is a stream like standard input. Raises UsageError."""
+    if text is None:
+        if not paths:
+            raise UsageError(
+                "there is nothing to send", "Name files or directories, - for standard input, or a --text."
+            )
+        return tuple(paths)
+    if paths or name is not None:
+        raise UsageError(
+            f"--text and {'--name' if name is not None else 'PATH'} exclude each other", "Drop one of them."
+        )
+    if not text:
+        raise UsageError("the text is empty", "Write it behind --text, or --text - to take it from standard input.")
+    return ("-",)
 
 
 def _one_road(talking: Talking, theirs: str | None, code: str) -> None:

@@ -7,9 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from p2pcopy import __version__, events
 from p2pcopy.config import ReceiveSettings, SendSettings, TransferLimits
@@ -20,6 +19,7 @@ from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
+from p2pcopy.files.textstore import TextStore
 from p2pcopy.meeting import Met
 from p2pcopy.net.peer import Peer
 from p2pcopy.transfer.receive_session import Ask, Consent, ReceiveSession
@@ -28,6 +28,7 @@ from p2pcopy.transfer.session import Settled, Tell
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _LIMITS: Final = TransferLimits()
+_TEXT_NAME: Final = "text.txt"
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
 Session = SendSession | ReceiveSession
@@ -52,16 +53,14 @@ class Ended:
     exit_code: ExitCode
 
 
-async def send(settings: SendSettings, stage: Stage, *, stdin: int = 0) -> Ended:
-    """Sources, meeting, transfer, result. stdin: the descriptor that "-" among the paths is. Raises P2PCopyError."""
+async def send(settings: SendSettings, stage: Stage, stream: BinaryIO | None) -> Ended:
+    """Sources, meeting, transfer, result. stream: what "-" among the paths stands for, unbuffered. Raises P2PCopyError."""
     sources = tree.prepare(
         settings.paths,
-        stdin_name=settings.name,
+        stdin_name=settings.name if settings.text is None else _TEXT_NAME,
         excludes=settings.excludes,
         follow_symlinks=settings.follow_symlinks,
     )
-    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
-    stream = FileIO(stdin, closefd=False) if sources.uses_stdin else None
     with (
         closing(EntryLog()) as log,
         closing(
@@ -83,11 +82,12 @@ async def send(settings: SendSettings, stage: Stage, *, stdin: int = 0) -> Ended
                 log=log,
                 reader=reader,
                 software=_SOFTWARE,
+                is_text=settings.text is not None,
                 settled=stage.settled,
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with _saying_what_stays(session, "standard input" if stream else ""):
+            with _saying_what_stays(session, "standard input" if sources.uses_stdin else ""):
                 await stage.carry(session)
             return _finish(stage.tell, peer, session)
 
@@ -98,6 +98,7 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
     Raises P2PCopyError; DryRun after a dry run.
     """
     to_stdout = settings.output == "-"
+    text = None if settings.keep_text else TextStore()
     with closing(_open_store(settings, stdout)) as store, closing(EntryLog()) as log:
         async with stage.meet() as (peer, channel, data_path):
             session = ReceiveSession(
@@ -111,12 +112,15 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
                 ask=ask,
                 destination=shown(settings.output),
                 software=_SOFTWARE,
+                text_store=text,
                 settled=stage.settled,
             )
             peer.on_path = session.report
             data_path.release(session.report)
             with _saying_what_stays(session, "standard output" if to_stdout else ""):
                 await stage.carry(session)
+            if text is not None and text.text is not None:
+                stage.tell(events.Text(text.text))
             return _finish(stage.tell, peer, session)
 
 

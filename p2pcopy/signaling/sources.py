@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from p2pcopy.config import CAMERA
 from p2pcopy.errors import CodeError, P2PCopyError, UsageError
 from p2pcopy.signaling import clipboard, pictures
 from p2pcopy.signaling.camera import Camera
@@ -22,7 +24,6 @@ from p2pcopy.signaling.exchange import (
     threaded,
 )
 
-CAMERA: Final = "camera:"
 CLIPBOARD: Final = "clipboard:"
 ENVIRONMENT: Final = "env:"
 
@@ -96,6 +97,38 @@ class _Fetched:
 
 def _picture(path: Path) -> _Fetched:
     return _Fetched(lambda: threaded(lambda: pictures.read_picture(path)))
+
+
+class Either:
+    """The lines of several sources, each as it comes."""
+
+    def __init__(self, *sources: LineSource) -> None:
+        self._sources = list(sources)
+        self._came: list[str | Exception] = []
+
+    async def next_line(self) -> str | None:
+        """See LineSource. Raises what a source raises."""
+        while self._sources and not self._came:
+            await self._wait()
+        first = self._came.pop(0) if self._came else None
+        if isinstance(first, Exception):
+            raise first
+        return first
+
+    async def _wait(self) -> None:
+        waiting = {source: asyncio.create_task(source.next_line()) for source in self._sources}
+        try:
+            await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Nobody reads on while nobody waits: the next line of a person may answer a question.
+            for task in waiting.values():
+                task.cancel()
+            outcomes = await asyncio.gather(*waiting.values(), return_exceptions=True)
+            for source, outcome in zip(waiting, outcomes, strict=True):
+                if outcome is None:
+                    self._sources.remove(source)
+                elif isinstance(outcome, str | Exception):
+                    self._came.append(outcome)
 
 
 class PicturesToo:

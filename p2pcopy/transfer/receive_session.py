@@ -22,7 +22,7 @@ from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.storing import MARKS, Begin, Begun, Checked, Damaged, Done, Job, Stored, StoreWork
 from p2pcopy.transfer.summary import Summary, shown
-from p2pcopy.transfer.wire import Check, Kind
+from p2pcopy.transfer.wire import TEXT, Check, Kind
 from p2pcopy.transfer.worker import Conveyor
 
 # Files that are whole wait so long for company before they are made final.
@@ -55,7 +55,8 @@ Ask = Callable[[events.Manifest, Listing], Awaitable[Existing]]
 
 
 class ReceiveSession(Session):
-    """One transfer, seen from the receiver. ask: gets the manifest and its lines, and returns how to treat names that are
+    """One transfer, seen from the receiver. text_store: for a text, which needs no consent since nothing of it is stored;
+    None: texts are files like others. ask: gets the manifest and its lines, and returns how to treat names that are
     taken, or raises Declined; only used when consent was not given beforehand."""
 
     machine: Receiver
@@ -73,6 +74,7 @@ class ReceiveSession(Session):
         ask: Ask,
         destination: str,
         software: str,
+        text_store: Store | None = None,
         settled: Settled = at_once,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
@@ -86,7 +88,9 @@ class ReceiveSession(Session):
         self._ask = ask
         self._destination = destination
         self._work = StoreWork(gate, log, store)
-        self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, store.flush, _REST_S)
+        self._text_store = text_store
+        self._is_text = False
+        self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, self._work.flush, _REST_S)
         self._released = 0
         self._summary = Summary(destination, consent.existing)
         self._met = bytearray()
@@ -122,10 +126,19 @@ class ReceiveSession(Session):
                     case Ended():
                         self.end(self._excuse(action.error))
                     case _:
+                        self._choose_store()
                         self._disk.put(action)
         if (released := self.machine.released) != self._released:
             self.channel.consumed(released - self._released)
             self._released = released
+
+    def _choose_store(self) -> None:
+        """Before the first entry: the sender has said whether it is a text."""
+        if self._text_store is not None and TEXT in self.machine.peer_features:
+            self._store = self._work.store = self._text_store
+            self._is_text = True
+            self._consent = replace(self._consent, given=True)
+        self._text_store = None
 
     def connection_ended(self) -> None:
         if self.machine.state is State.PARTING:
@@ -226,7 +239,8 @@ class ReceiveSession(Session):
         """Show the manifest when it is complete, ask unless consent was given, and let the sender go."""
         await self._complete.wait()
         manifest = self._summary.manifest()
-        self.tell(manifest)
+        if not self._is_text or self._consent.dry_run:
+            self.tell(manifest)
         if self._consent.dry_run:
             raise DryRun
         if not (manifest.existing or manifest.same):

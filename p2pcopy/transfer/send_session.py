@@ -19,7 +19,7 @@ from p2pcopy.transfer.reading import Batch, BatchReader
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary
-from p2pcopy.transfer.wire import FaultReason, Kind
+from p2pcopy.transfer.wire import TEXT, FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
 
 _WALK_BATCH: Final = 256
@@ -36,7 +36,7 @@ _STARTS_OVER: Final = "what the other side has of it is of another file, so all 
 
 
 class SendSession(Session):
-    """One transfer, seen from the sender."""
+    """One transfer, seen from the sender. is_text: the one file is a text, which is for showing rather than for storing."""
 
     machine: Sender
 
@@ -50,10 +50,11 @@ class SendSession(Session):
         log: Log,
         reader: Reader,
         software: str,
+        is_text: bool = False,
         settled: Settled = at_once,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
-        self.machine = Sender(limits, software, self.now())
+        self.machine = Sender(limits, software, self.now(), features=[TEXT] if is_text else [])
         self.left_out = 0
         self._found = found
         self._log = log

@@ -90,8 +90,8 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
     role: ClassVar[Role] = Role.SENDER
     table: ClassVar[Table] = _TABLE
 
-    def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
-        super().__init__(limits, software, now, credit=0)
+    def __init__(self, limits: TransferLimits, software: str, now: float, features: Sequence[str] = ()) -> None:
+        super().__init__(limits, software, now, credit=0, features=features)
         self.bytes_stored = 0
         self.bytes_read = 0
         self.backlog = 0

@@ -86,12 +86,12 @@ Done = Checked | Begun | Stored | Damaged | Outcome | ManifestComplete | FinishS
 
 
 class StoreWork:
-    """Does the jobs."""
+    """Does the jobs. store: may be another one before the first job."""
 
     def __init__(self, gate: Gate, log: Log, store: Store) -> None:
         self._gate = gate
         self._log = log
-        self._store = store
+        self.store = store
 
     def __call__(self, job: Job) -> Sequence[Done]:
         """Raises ProtocolError for names that the gate refuses, LocalFileError when the store as a whole fails."""
@@ -99,35 +99,38 @@ class StoreWork:
             case StoreBlock():
                 return (self._store_block(job),)
             case Commit():
-                return self._store.whole(job.entry, self._log[job.entry][0], job.size)
+                return self.store.whole(job.entry, self._log[job.entry][0], job.size)
             case Listed():
                 return (self._check(job),)
             case StartOver():
-                self._store.start_over(job.entry, self._log[job.entry][0])
+                self.store.start_over(job.entry, self._log[job.entry][0])
                 return (job,)
             case Abandon():
-                self._store.abandon(job.entry, job.keep)
+                self.store.abandon(job.entry, job.keep)
                 return (job,)
             case Begin():
                 return (self._begin(job),)
             case FinishStore():
-                return (*self._store.finish(), job)
+                return (*self.store.finish(), job)
             case ManifestComplete():
                 return (job,)
             case _:
                 assert_never(job)
+
+    def flush(self) -> Sequence[Outcome]:
+        return self.store.flush()
 
     def _check(self, listed: Listed) -> Checked:
         met = bytearray()
         for index, entry in enumerate(listed.entries, listed.first):
             self._gate.admit(entry)
             self._log.append(entry)
-            before = self._store.reusable_bytes()
-            clash = self._store.admit(index, entry)
-            met.append(_mark(clash, begun=self._store.reusable_bytes() > before))
+            before = self.store.reusable_bytes()
+            clash = self.store.admit(index, entry)
+            met.append(_mark(clash, begun=self.store.reusable_bytes() > before))
         # Asked once: later, what has come meanwhile would count twice.
-        free_bytes = self._store.free_bytes() if listed.first == 0 else None
-        return Checked(listed, bytes(met), free_bytes, self._store.reusable_bytes())
+        free_bytes = self.store.free_bytes() if listed.first == 0 else None
+        return Checked(listed, bytes(met), free_bytes, self.store.reusable_bytes())
 
     def _store_block(self, job: StoreBlock) -> Done:
         block = job.block
@@ -135,13 +138,13 @@ class StoreWork:
         parts = unpack_block(block)
         if parts is None:
             return Damaged(job)
-        failed = self._store.write(block.entry, entry, job.offset, *parts, digest=block.digest)
+        failed = self.store.write(block.entry, entry, job.offset, *parts, digest=block.digest)
         return Stored(job, entry.path, failed)
 
     def _begin(self, job: Begin) -> Begun:
         if job.start == 0:
-            self._store.begin(job.block_size)
-        self._store.resolve(job.policy)
+            self.store.begin(job.block_size)
+        self.store.resolve(job.policy)
         refused: list[Outcome] = []
         made: list[Outcome] = []
         held: list[Held] = []
@@ -149,13 +152,13 @@ class StoreWork:
         size = 0
         for index, met in enumerate(job.met, job.start):
             entry = self._log[index][0]
-            if met in _TAKEN and (outcome := self._store.refuses(index, entry)) is not None:
+            if met in _TAKEN and (outcome := self.store.refuses(index, entry)) is not None:
                 refused.append(outcome)
                 continue
             if entry.kind is not Kind.FILE:
-                made += self._store.other(index, entry)
+                made += self.store.other(index, entry)
                 continue
-            there = self._store.held(index, entry)
+            there = self.store.held(index, entry)
             if isinstance(there, Held):
                 held.append(there)
             elif isinstance(there, Useless):

@@ -18,6 +18,7 @@ from p2pcopy.errors import PeerVersionError, ProtocolError
 PROTOCOL_VERSION: Final = 1
 DIGEST_SIZE: Final = 32
 MAX_TEXT: Final = 400
+TEXT: Final = "text"  # a feature
 MAX_BATCH: Final = 4096
 MAX_DIGESTS: Final = 4096
 # Blocks that a receiver may say it has, of all files together: 1 TiB in blocks of 1 MiB, and 32 MiB of digests.
@@ -118,7 +119,7 @@ class Hello(Struct, frozen=True, tag="hello", tag_field="type"):
 
     block_size: bytes of the sender's blocks; a receiver's says nothing. credit: bytes that the peer may send before any
     further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks;
-    of a sender, "resume" when it leaves out the blocks that the receiver has.
+    of a sender, "resume" when it leaves out the blocks that the receiver has, and TEXT when the one file is a text to be shown.
     """
 
     version: Index

@@ -120,6 +120,10 @@ class Terminal(Closing):
             case events.Warned():
                 self._say([("warning: ", "yellow"), (wording.sentence(event.message), "")])
                 self._draw()
+            case events.Text():
+                self._end_view()
+                self._above += wording.text_block(event)
+                self._draw()
             case events.Done():
                 self._done(event)
             case events.Rehearsed():

@@ -166,6 +166,23 @@ def test_from_a_descriptor_to_a_descriptor(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == content
 
 
+def test_a_text_comes_as_an_event_or_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def story(text: str, **options: Any) -> None:
+        post = Post()
+        await asyncio.gather(
+            send(text=text, on_code=post.leave, network=HERE), receive(post.offer, network=HERE, **options)
+        )
+
+    told = list[events.Event]()
+    run(story("-", accept=never, on_event=told.append))
+    assert [event.text for event in told if isinstance(event, events.Text)] == ["-"]
+    assert not list(tmp_path.iterdir())
+    run(story("hello", yes=True, output="out", on_event=told.append))
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["hello"]
+
+
 def test_a_hyphen_is_a_file_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "-", b"hyphen")
@@ -391,6 +408,8 @@ def test_a_time_limit_around_it(tree: Path, tmp_path: Path) -> None:
     [
         (lambda: send(network=HERE), "no path to send"),
         (lambda: send(0, 1, network=HERE), "only one descriptor"),
+        (lambda: send("x", text="y"), "a text goes alone"),
+        (lambda: send(text=""), "the text is empty"),
         (lambda: send("x", name="y", network=HERE), "a name for standard input"),
         (lambda: send("x", compress="zip"), "compress='zip' is no choice"),  # type: ignore[arg-type]
         (lambda: send("x", wait=0), "more than 0"),
@@ -410,8 +429,9 @@ def test_what_makes_no_sense_is_a_usage_error(story: Callable[[], Coroutine[Any,
 
 
 def test_what_is_missing_is_a_local_error(tmp_path: Path) -> None:
-    with pytest.raises(errors.LocalFileError):
-        run(send(tmp_path / "missing", network=HERE))
+    for story in (send(tmp_path / "missing"), send(1023), receive("x", output=1023)):
+        with pytest.raises(errors.LocalFileError):
+            run(story)
 
 
 def test_the_package_exports_what_the_page_says() -> None:

@@ -295,6 +295,19 @@ def test_receive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.talk.quiet
 
 
+def test_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sending(monkeypatch, "--text", "hello", "--keep-open")
+    assert (made.text, made.paths, made.name) == ("hello", ("-",), None)
+    assert sending(monkeypatch, "--text", "-").text == "-"
+    assert not receiving(monkeypatch, "CODE").keep_text
+    assert receiving(monkeypatch, "CODE", "-o", ".").keep_text
+    assert "PATH" in refused("send", "a", "--text", "hello")
+    assert "--name" in refused("send", "--name", "n", "--text", "hello")
+    assert "empty" in refused("send", "--text", "")
+    assert "nothing to send" in refused("send", "--json")
+    assert "--keep-open" in refused("send", "--text", "-", "--keep-open")
+
+
 def test_roads_that_bring_the_other_sides_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender that scans looks for the answer to its code, a receiver for the sender's code."""
     assert sending(monkeypatch, "a", "--scan").talk.answer == "camera:"

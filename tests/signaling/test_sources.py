@@ -16,7 +16,7 @@ from p2pcopy.signaling import clipboard
 from p2pcopy.signaling.camera import Camera
 from p2pcopy.signaling.exchange import Lines, LineSource, Literal
 from p2pcopy.signaling.qr import half_blocks, qr_matrix, write_qr_png
-from p2pcopy.signaling.sources import PicturesToo, answer_source, code_source
+from p2pcopy.signaling.sources import Either, PicturesToo, answer_source, code_source
 
 T = TypeVar("T")
 
@@ -100,3 +100,52 @@ def test_a_picture_without_a_code_may_be_followed_by_another(tmp_path: Path) -> 
         with pytest.raises(CodeError, match=message):
             run(source.next_line())
     assert run(source.next_line()) == "CODE"
+
+
+class Slow:
+    """Lines that come when they are told to, or fail."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+
+    async def next_line(self) -> str | None:
+        line = await self.coming.get()
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+
+def test_lines_of_either_source_as_they_come() -> None:
+    async def scenario() -> None:
+        one, other = Slow(), Slow()
+        both = Either(one, other)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await both.next_line()
+        one.coming.put_nowait("a")
+        other.coming.put_nowait("b")
+        assert {await both.next_line(), await both.next_line()} == {"a", "b"}
+        other.coming.put_nowait(CodeError("bad"))
+        with pytest.raises(CodeError, match="bad"):
+            await both.next_line()
+        one.coming.put_nowait(None)
+        other.coming.put_nowait("c")
+        assert await both.next_line() == "c"
+        other.coming.put_nowait(None)
+        assert await both.next_line() is None
+        assert await both.next_line() is None
+
+    run(scenario())
+
+
+def test_nothing_is_taken_from_a_person_while_nobody_waits() -> None:
+    async def scenario() -> None:
+        person, camera = Slow(), Slow()
+        both = Either(person, camera)
+        camera.coming.put_nowait("code")
+        assert await both.next_line() == "code"
+        person.coming.put_nowait("y")
+        await asyncio.sleep(0)
+        assert person.coming.qsize() == 1
+
+    run(scenario())

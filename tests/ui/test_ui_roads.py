@@ -69,7 +69,7 @@ def test_two_terminals_meet_by_cameras_alone(start: Start, tmp_path: Path) -> No
     """Each camera is a video of the other screen; the sender's begins when there is an answer to see."""
     os.mkfifo(tmp_path / "camera")
     sender = with_qr(
-        start("send", "--no-stun", f"{tmp_path}/file", "--scan", "--camera", f"{tmp_path}/camera"), "p2pcopy receive"
+        start("send", "--no-stun", f"{tmp_path}/file", "--scan", "--camera", f"{tmp_path}/camera"), "paste it here:"
     )
     film(tmp_path / "offer.ts", [Image.new("L", (640, 480), 90), photo(sender)], seconds=0.3)
     receiver = start(
@@ -85,6 +85,22 @@ def test_two_terminals_meet_by_cameras_alone(start: Start, tmp_path: Path) -> No
     sender.until_seen("Sent 1 file")
     playing.join()
     assert copied(tmp_path / "file", tmp_path / "out")
+
+
+def test_a_person_may_paste_beside_a_camera(start: Start, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "camera")
+    sender = with_qr(
+        start("send", "--no-stun", f"{tmp_path}/file", "--scan", "--camera", f"{tmp_path}/camera"), "paste it here:"
+    )
+    film(tmp_path / "offer.ts", [photo(sender)], seconds=0.2)
+    receiver = start(
+        *("receive", "--no-stun", f"camera:{tmp_path}/offer.ts", "-o", f"{tmp_path}/out", "--yes", "--no-qr"),
+        before=ALONE,
+    )
+    receiver.until_seen("Paste the code above")
+    sender.enter(code_on(receiver))
+    receiver.until_seen("Received 1 file")
+    sender.until_seen("Sent 1 file")
 
 
 def code_on(terminal: Terminal) -> str:
