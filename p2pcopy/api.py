@@ -6,17 +6,14 @@ read. A hook that raises ends the transfer; send() and receive() then raise what
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from io import BytesIO, FileIO
-from typing import Final, Literal, ParamSpec, TypeVar
+from typing import Final, Literal, TypeVar
 
-from p2pcopy import events, meeting, stories
+from p2pcopy import events, stories
 from p2pcopy.config import (
     DEFAULT_STALL_LIMIT_S,
     DEFAULT_STUN,
@@ -32,25 +29,18 @@ from p2pcopy.config import (
     Talk,
     VerifyResume,
 )
-from p2pcopy.desk import Desk
-from p2pcopy.errors import Declined, Interrupted, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import Declined, LocalFileError, UsageError
+from p2pcopy.hooks import Answers, CodeFrom, Compare, Hooks, OnCode, OnEvent
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import threaded
 from p2pcopy.transfer.receive_session import Consent, Listing
-from p2pcopy.transfer.session import at_once
-from p2pcopy.ui.format import RateMeter, rated
 
 logging.getLogger("p2pcopy").addHandler(logging.NullHandler())  # as libraries do: the program decides what is shown
-_WAITING_S: Final = 1.0
-_RERUN: Final = "Run the same transfer again, with fresh codes."
+_MAX_S: Final = 30 * 86400.0
 _Choice = TypeVar("_Choice", Existing, Compress, VerifyResume, Relay)
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
 
 Policy = Literal["refuse", "skip", "rename", "replace", "resume"]
-CodeFrom = str | Callable[[], Awaitable[str | None]]
-"""A code of the other side, or a coroutine function that brings it; None: no code will come."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +82,10 @@ Accept = Callable[[Offered], Awaitable[bool | Policy]]
 async def send(
     *paths: str | os.PathLike[str] | int,
     to: CodeFrom | None = None,
-    answer: Callable[[], Awaitable[str | None]] | None = None,
-    on_code: Callable[[events.Code], object] | None = None,
-    on_event: Callable[[events.Event], object] | None = None,
-    confirm: Callable[[str], Awaitable[bool]] | None = None,
+    answer: Answers | None = None,
+    on_code: OnCode | None = None,
+    on_event: OnEvent | None = None,
+    confirm: Compare | None = None,
     wait: float = DEFAULT_WAIT_S,
     two_way: bool = False,
     text: str | None = None,
@@ -115,7 +105,7 @@ async def send(
     seconds.
     Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived there stays.
     """
-    program = _Program(on_event)
+    hooks = Hooks(on_code, on_event, answer, confirm)
     stream = _stream(paths, text, name)
     settings = SendSettings(
         net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=to is None),
@@ -123,14 +113,13 @@ async def send(
         paths=tuple("-" if isinstance(path, int) else _path(path) for path in (paths if text is None else (-1,))),
         text=text,
         name=name,
-        excludes=tuple(exclude),
+        excludes=_all(exclude),
         follow_symlinks=follow_symlinks,
         compress=_choice(Compress, "compress", compress),
         verify_resume=_choice(VerifyResume, "verify_resume", verify_resume),
     )
-    desk = program.desk(on_code, answer, confirm)
-    stage = program.stage(Starter.SENDER, to, settings.net, desk)
-    with program.raising():
+    stage = hooks.stage(Starter.SENDER, to, settings.net)
+    with hooks.raising():
         await threaded(probe_libraries)
         return (await stories.send(settings, stage, stream)).done
 
@@ -144,10 +133,10 @@ async def receive(
     existing: Policy = "refuse",
     checksum: bool = False,
     max_size: int | None = None,
-    answer: Callable[[], Awaitable[str | None]] | None = None,
-    on_code: Callable[[events.Code], object] | None = None,
-    on_event: Callable[[events.Event], object] | None = None,
-    confirm: Callable[[str], Awaitable[bool]] | None = None,
+    answer: Answers | None = None,
+    on_code: OnCode | None = None,
+    on_event: OnEvent | None = None,
+    confirm: Compare | None = None,
     wait: float = DEFAULT_WAIT_S,
     two_way: bool = False,
     network: Network | None = None,
@@ -161,12 +150,13 @@ async def receive(
     Raises P2PCopyError, and what hooks raise. Cancelled, it tells the other side; what has arrived stays, and the next run with
     the same output goes on with it.
     """
+    to_descriptor = isinstance(output, int)
     if accept is None and not (yes or to_descriptor):
         raise UsageError("nothing decides whether what is offered is taken", "Give accept a function, or yes=True.")
     if checksum and to_descriptor:
         raise UsageError("checksum compares files, and a descriptor has none that could be there already", "Drop it.")
     policy = _choice(Existing, "existing", existing)
-    program = _Program(on_event)
+    hooks = Hooks(on_code, on_event, answer, confirm)
     settings = ReceiveSettings(
         net=_net(network or Network(), wait, two_way=two_way, confirm=confirm is not None, offering=code is None),
         talk=Talk(),
@@ -174,136 +164,21 @@ async def receive(
         checksum=checksum,
         keep_text=output is not None or on_event is None,
     )
-    desk = program.desk(on_code, answer, confirm)
-    stage = program.stage(Starter.RECEIVER, code, settings.net, desk)
+    stage = hooks.stage(Starter.RECEIVER, code, settings.net)
     consent = Consent(given=accept is None, existing=policy, max_bytes=max_size)
 
     async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
         if accept is None:
             return policy
-        decision = await program.ask(accept, Offered(**vars(manifest), all_entries=entries))
+        decision = await hooks.ask(accept, Offered(**vars(manifest), all_entries=entries))
         if decision is False:
             raise Declined("the offer was not accepted")
         return policy if decision is True else _choice(Existing, "existing", decision)
 
-    with program.raising():
+    with hooks.raising():
         await threaded(probe_libraries)
         descriptor = _open(output) if isinstance(output, int) else -1
         return (await stories.receive(settings, stage, consent, ask, stdout=descriptor)).done
-
-
-class _Program:
-    """The program's part of one transfer: its hooks, and what the first of them that failed has raised."""
-
-    def __init__(self, on_event: Callable[[events.Event], object] | None) -> None:
-        self._on_event = on_event
-        self._meter = RateMeter()
-        self._failure: BaseException | None = None
-
-    def tell(self, event: events.Event) -> None:
-        if self._on_event is None:
-            return
-        match event:
-            case events.Stalled():
-                self._meter.pause()
-            case events.Recovered() | events.PathChanged():
-                self._meter.resume()
-            case events.Progress():
-                event = rated(event, self._meter, asyncio.get_running_loop().time())
-        with self._calling():
-            self._on_event(event)
-
-    def desk(
-        self,
-        on_code: Callable[[events.Code], object] | None,
-        answer: Callable[[], Awaitable[str | None]] | None,
-        confirm: Callable[[str], Awaitable[bool]] | None,
-    ) -> Desk:
-        async def deliver(ours: events.Code) -> None:
-            with self._calling():
-                if on_code is not None and isawaitable(delivering := on_code(ours)):
-                    await delivering
-
-        async def compare(number: str) -> None:
-            if confirm is not None and not await self.ask(confirm, number):
-                raise Declined(
-                    "the verification numbers were not confirmed",
-                    "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
-                )
-
-        return Desk(
-            tell=self.tell,
-            deliver=deliver,
-            answers=None if answer is None else _Codes(answer, self),
-            patient=False,
-            waiting_s=_WAITING_S,
-            confirm=None if confirm is None else compare,
-        )
-
-    def stage(self, role: Starter, theirs: CodeFrom | None, net: NetSettings, desk: Desk) -> stories.Stage:
-        source = None if theirs is None else _Codes(theirs, self)
-        return stories.Stage(self.tell, at_once, lambda: meeting.meet(role, source, net, desk), _carry)
-
-    async def ask(self, hook: Callable[_P, Awaitable[_T]], *arguments: _P.args, **options: _P.kwargs) -> _T:
-        """What the hook returns."""
-        with self._calling():
-            return await hook(*arguments, **options)
-
-    @contextmanager
-    def _calling(self) -> Iterator[None]:
-        """Around each call of a hook. A P2PCopyError of a hook, Declined say, is as good as ours."""
-        try:
-            yield
-        except P2PCopyError:
-            raise
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # not of the hook's making
-            self._failure = self._failure or error
-            raise Interrupted("the program that moves the files has failed", _RERUN) from error
-
-    @contextmanager
-    def raising(self) -> Iterator[None]:
-        """Around the whole transfer."""
-        try:
-            yield
-        except P2PCopyError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
-
-
-class _Codes:
-    """A LineSource of the codes that a program has."""
-
-    def __init__(self, codes: CodeFrom, program: _Program) -> None:
-        self._codes = codes
-        self._program = program
-        self._last: str | None = None
-        self._ended = False
-
-    async def next_line(self) -> str | None:
-        """None once the program has said so, or given the same code again."""
-        if self._ended:
-            return None
-        codes = self._codes
-        code = codes if isinstance(codes, str) else await self._program.ask(codes)
-        self._ended = code is None or code == self._last
-        self._last = code
-        return None if self._ended else code
-
-
-async def _carry(session: stories.Session) -> None:
-    """Run it to its end; when cancelled, end it through its own protocol, so that the other side is told. Twice: now."""
-    running = asyncio.create_task(session.run())
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        session.stop(Interrupted("stopped by the program", _RERUN))
-        with suppress(P2PCopyError):
-            await running
-        raise
 
 
 def _path(path: str | os.PathLike[str]) -> str:
@@ -339,6 +214,11 @@ def _open(descriptor: int) -> int:
     return descriptor
 
 
+def _all(given: Sequence[str]) -> tuple[str, ...]:
+    """A single string is one of them."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _choice(kind: type[_Choice], option: str, given: str) -> _Choice:
     if given in tuple(kind) and given != Existing.ASK:
         return kind(given)
@@ -359,17 +239,19 @@ def _net(network: Network, wait: float, *, two_way: bool, confirm: bool, offerin
         raise UsageError(f"{option} needs a TURN server", "Name one in turn.")
     if network.share_relay and network.relay == "never":
         raise UsageError("share_relay and relay='never' exclude each other", "Drop one of them.")
-    if not (wait > 0 and network.stall_limit > 0):
-        raise UsageError("wait and stall_limit are seconds, and more than 0", "Leave them out for the defaults.")
+    if not (0 < wait <= _MAX_S and 0 < network.stall_limit <= _MAX_S):
+        raise UsageError(
+            "wait and stall_limit are seconds, more than 0 and up to 30 days", "Leave them out for the defaults."
+        )
     family = Family.ANY if network.ipv4 == network.ipv6 else Family.IPV4 if network.ipv4 else Family.IPV6
     credential = (network.turn_user, network.turn_password, network.turn_secret)
     return NetSettings(
-        stun=tuple(IceServer(url) for url in network.stun),
-        turn=tuple(IceServer(url, *credential) for url in network.turn),
+        stun=tuple(IceServer(url) for url in _all(network.stun)),
+        turn=tuple(IceServer(url, *credential) for url in _all(network.turn)),
         relay=_choice(Relay, "relay", network.relay),
         wait_s=wait,
         stall_limit_s=network.stall_limit,
-        interfaces=tuple(network.interface),
+        interfaces=_all(network.interface),
         family=family,
         turn_insecure=network.turn_insecure,
         share_relay=network.share_relay,

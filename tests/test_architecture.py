@@ -115,13 +115,18 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "p2pcopy.files",
         "p2pcopy.meeting",
     ),
+    "p2pcopy.hooks": (
+        "p2pcopy.transfer",
+        "p2pcopy.ui.format",
+        "p2pcopy.desk",
+        "p2pcopy.meeting",
+        "p2pcopy.stories",
+    ),
     "p2pcopy.api": (
         "p2pcopy.net",
         "p2pcopy.transfer",
         "p2pcopy.signaling",
-        "p2pcopy.ui.format",
-        "p2pcopy.desk",
-        "p2pcopy.meeting",
+        "p2pcopy.hooks",
         "p2pcopy.stories",
     ),
     "p2pcopy.app": (

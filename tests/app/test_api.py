@@ -186,24 +186,26 @@ def test_a_text_comes_as_an_event_or_as_a_file(tmp_path: Path, monkeypatch: pyte
 def test_a_hyphen_is_a_file_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "-", b"hyphen")
-
-    async def story() -> None:
-        post = Post()
-        await asyncio.gather(
-            send("-", on_code=post.leave, network=HERE), receive(post.offer, output="out", yes=True, network=HERE)
-        )
-
-    run(story())
+    run(transferred("-", Path("out")))
     assert (tmp_path / "out" / "-").read_bytes() == b"hyphen"
+
+
+def test_a_single_string_is_one_pattern(tree: Path, tmp_path: Path) -> None:
+    make(tree / "ab", b"left out")
+    run(transferred(tree, tmp_path / "out", giving={"exclude": "ab"}))
+    assert sorted(path.name for path in (tmp_path / "out" / "tree").iterdir()) == ["a", "b"]
 
 
 # Consent
 
 
-async def transferred(tree: Path, output: Path, **options: Any) -> tuple[Outcome, Outcome]:
+async def transferred(
+    tree: Path | str, output: Path, *, giving: dict[str, Any] | None = None, **taking: Any
+) -> tuple[Outcome, Outcome]:
     post = Post()
     return await both(
-        send(tree, on_code=post.leave, network=HERE), receive(post.offer, output=output, network=HERE, **options)
+        send(tree, on_code=post.leave, network=HERE, **(giving or {})),
+        receive(post.offer, output=output, network=HERE, **(taking or {"yes": True})),
     )
 
 
@@ -263,7 +265,7 @@ class Broken(Exception):
 
 
 def fails(*_: object) -> Any:
-    raise Broken("a hook")
+    raise Broken("a hook") from KeyError("its cause")
 
 
 async def fails_later(*_: object) -> Any:
@@ -295,6 +297,7 @@ def test_what_a_hook_raises_is_raised_and_the_other_side_told(
 ) -> None:
     sent, received = run(transferred(tree, tmp_path / "out", **options))
     assert isinstance(received, Broken)
+    assert isinstance(received.__cause__, KeyError) == (options.get("accept") is fails)
     assert isinstance(sent, errors.P2PCopyError)
     assert sent.is_theirs or isinstance(sent, errors.ConnectionLost | errors.Declined)
 
@@ -413,6 +416,7 @@ def test_a_time_limit_around_it(tree: Path, tmp_path: Path) -> None:
         (lambda: send("x", name="y", network=HERE), "a name for standard input"),
         (lambda: send("x", compress="zip"), "compress='zip' is no choice"),  # type: ignore[arg-type]
         (lambda: send("x", wait=0), "more than 0"),
+        (lambda: send("x", wait=31 * 86400), "up to 30 days"),
         (lambda: send("x", network=Network(turn=["turn:a"])), "a user name and a password, or a secret"),
         (lambda: send("x", network=Network(relay="only")), "relay='only' needs a TURN server"),
         (lambda: receive(yes=True, network=Network(share_relay=True)), "share_relay needs a TURN server"),
