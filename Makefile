@@ -8,6 +8,7 @@ BENCH_ARGS ?=
 NETWORKS_ARGS ?=
 BREAKS_ARGS ?=
 FAULTS_ARGS ?=
+RESUME_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled installs bench networks breaks faults hostile fuzz clean
+.PHONY: help demo test check lint types cover compiled installs bench networks breaks faults resume hostile fuzz clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -27,6 +28,7 @@ help:
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
 	@echo "make faults    let a thousand transfers go wrong at random moments, as root (FAULTS_ARGS=...)"
+	@echo "make resume    kill transfers of much and of many, run them again, and tell what that costs (RESUME_ARGS=...)"
 	@echo "make hostile   meet peers that break the protocol in every way"
 	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
 	@echo "make clean   remove what make made"
@@ -70,6 +72,9 @@ breaks: $(READY)
 
 faults: compiled
 	PYTHONPATH=tests:tests/e2e $(BIN)/python -m faults $(FAULTS_ARGS)
+
+resume: compiled
+	PYTHONPATH=tests $(BIN)/python -m resume $(RESUME_ARGS)
 
 hostile: compiled
 	cd tests && PYTHONPATH=.:e2e:net $(abspath $(BIN))/python -m hostile

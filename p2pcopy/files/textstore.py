@@ -6,7 +6,7 @@ from typing import Final
 
 from p2pcopy.config import KIB, Existing
 from p2pcopy.errors import Declined, InternalError
-from p2pcopy.events import FileStatus
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Clash, Outcome
 from p2pcopy.transfer.wire import Entry, Kind
@@ -31,6 +31,9 @@ class TextStore:
         self._check(entry.size or 0)
         self._index = index
         return None
+
+    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
+        return Mark.NEW
 
     def resolve(self, existing: Existing) -> None:
         """Nothing can be in the way of a text."""

@@ -71,7 +71,7 @@ class Terminal(Closing):
         self._code_kind = ""
         self._path = ""
         self._notes = 0
-        self._goes_on = False
+        self._knows_what_is_there = False
 
     def tell(self, event: events.Event) -> None:
         question = self._question
@@ -302,9 +302,10 @@ class Terminal(Closing):
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
         progress = rated(event, self._meter, now)
-        if wording.knows_what_is_there(event) and not self._goes_on:
-            self._goes_on = True
-            self._say([("Goes on: ", "bold"), (wording.goes_on(event), "")])
+        if wording.knows_what_is_there(event) and not self._knows_what_is_there:
+            self._knows_what_is_there = True
+            if event.bytes_resumed:
+                self._say([("Goes on: ", "bold"), (wording.goes_on(event), "")])
         if not self._look.progress:
             self._view = None
             self._draw(throttled=True)

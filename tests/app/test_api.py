@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from trees import MIB, copied, leftovers, make, noise
+from trees import MIB, copied, facts, leftovers, make, noise
 
 import p2pcopy
 from p2pcopy import Network, Offered, errors, events, receive, send
@@ -138,7 +139,7 @@ def test_many_at_once_in_one_loop(tmp_path: Path) -> None:
         post = Post()
         await asyncio.gather(
             send(tmp_path / str(number), on_code=post.leave, network=HERE),
-            receive(post.offer, output=tmp_path / "out" / str(number), yes=True, network=HERE),
+            receive(post.offer, output=tmp_path / "out", yes=True, network=HERE),
         )
 
     async def story() -> None:
@@ -146,7 +147,7 @@ def test_many_at_once_in_one_loop(tmp_path: Path) -> None:
 
     run(story())
     for number in range(4):
-        assert copied(tmp_path / str(number), tmp_path / "out" / str(number))
+        assert facts(tmp_path / "out" / str(number)) == facts(tmp_path / str(number))
 
 
 def test_from_a_descriptor_to_a_descriptor(tmp_path: Path) -> None:
@@ -486,6 +487,32 @@ def test_a_guest_changes_nothing_and_says_nothing(tree: Path, tmp_path: Path) ->
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     assert copied(tree, tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux is there /proc")
+def test_nothing_is_left_open_however_it_ends(tree: Path, tmp_path: Path) -> None:
+    def left() -> tuple[int, int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count(), len(asyncio.all_tasks())
+
+    async def cancelled() -> None:
+        taking = asyncio.create_task(receive(output=tmp_path / "out", yes=True, network=HERE))
+        await asyncio.sleep(0)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+
+    async def story() -> None:
+        await transferred(tree, tmp_path / "first")  # what is loaded and opened once
+        before = left()
+        await transferred(tree, tmp_path / "out")
+        await transferred(tree, tmp_path / "out", accept=never)
+        await transferred(tree, tmp_path / "out", accept=fails_later)
+        await cancelled()
+        async with asyncio.timeout(10):
+            while left() > before:  # threads that end by themselves
+                await asyncio.sleep(0.01)
+
+    run(story())
 
 
 def test_ctrl_c_is_the_programs(tree: Path) -> None:
