@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,14 +26,19 @@ PRINTED: Final = ("-", "stderr")  # where the reporter writes codes
 
 @dataclass(frozen=True)
 class Roads:
-    """theirs: gives the other side's offer, None to make one."""
+    """theirs: gives the other side's offer, None to make one. cameras: those that codes come from."""
 
     desk: Desk
     theirs: LineSource | None
+    cameras: Sequence[Camera] = ()
 
-    def meet(self, role: Starter, settings: NetSettings) -> AbstractAsyncContextManager[meeting.Met]:
-        """role: of this side. Raises what meeting.offer() and meeting.answer() do."""
-        return meeting.meet(role, self.theirs, settings, self.desk)
+    @asynccontextmanager
+    async def meet(self, role: Starter, settings: NetSettings) -> AsyncIterator[meeting.Met]:
+        """role: of this side. Raises what meeting.offer() and meeting.answer() do. No camera looks on when the two have met."""
+        async with meeting.meet(role, self.theirs, settings, self.desk) as met:
+            for camera in self.cameras:
+                await camera.close()
+            yield met
 
 
 @asynccontextmanager
@@ -44,6 +49,7 @@ async def opened(
 
     A camera or command that is in use ends with this context.
     """
+    cameras: list[Camera] = []
     async with AsyncExitStack() as stack:
 
         def on_camera(name: str) -> None:
@@ -51,6 +57,7 @@ async def opened(
 
         def in_use(source: LineSource) -> LineSource:
             if isinstance(source, Camera):
+                cameras.append(source)
                 stack.push_async_callback(source.close)
             return source
 
@@ -63,7 +70,7 @@ async def opened(
         elif via is None and keyboard.lines is not None:
             answers = keyboard.typed(reporter)
         offers = None if theirs is None else in_use(sources.code_source(theirs, lines or Lines(), on_camera=on_camera))
-        yield Roads(_desk(talk, reporter, keyboard, answers, via, confirm=confirm), offers)
+        yield Roads(_desk(talk, reporter, keyboard, answers, via, confirm=confirm), offers, cameras)
 
 
 def _via(command: str, reporter: Reporter) -> Via:
@@ -78,7 +85,8 @@ def _desk(
     talk: Talk, reporter: Reporter, keyboard: Keyboard, answers: LineSource | None, via: Via | None, *, confirm: bool
 ) -> Desk:
     person = keyboard.person is not None and talk.takes_typed_answers
-    live = sys.stderr.isatty() and not talk.json and not talk.quiet
+    # What counts down every second would overwrite the prompt of a command that asks for a password.
+    live = sys.stderr.isatty() and not talk.json and not talk.quiet and via is None
     return Desk(
         tell=reporter.tell,
         deliver=_deliverer(talk, reporter, via),

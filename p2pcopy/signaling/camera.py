@@ -33,13 +33,15 @@ class Camera:
     """A LineSource: the codes that are seen, each of them once. Other QR codes in view are passed over.
 
     name: part of a camera's name, a device, its number, a video file, FIFO or URL; "" for the first camera.
-    on_open: gets the name of the camera once it is open, from within next_line().
+    on_open: gets the name of the camera once it is open, from within next_line(). It is opened when a code is wanted, and
+    again after close().
     """
 
     def __init__(self, name: str, on_open: Callable[[str], None]) -> None:
         self._name = name
         self._on_open = on_open
-        self._seen: asyncio.Queue[str | _Opened | P2PCopyError | None] = asyncio.Queue()
+        self._news: asyncio.Queue[_News] = asyncio.Queue()
+        self._told: set[str] = set()
         self._stopped = threading.Event()
         self._thread: Future[None] | None = None
         self._ended = False
@@ -52,19 +54,15 @@ class Camera:
         if self._thread is None:
             pictures.require_reader()
             _require_pyav()
-            loop = asyncio.get_running_loop()
-
-            def report(news: str | _Opened | P2PCopyError | None) -> None:
-                with suppress(RuntimeError):  # the loop has ended meanwhile
-                    loop.call_soon_threadsafe(self._seen.put_nowait, news)
-
-            self._thread = in_thread(lambda: self._watch(report))
+            self._thread = self._start(asyncio.get_running_loop())
         while not self._ended:
-            match await self._seen.get():
+            match await self._news.get():
                 case _Opened(name):
                     self._on_open(name)
                 case str(code):
-                    return code
+                    if code not in self._told:
+                        self._told.add(code)
+                        return code
                 case None:
                     self._ended = True
                 case error:
@@ -77,13 +75,24 @@ class Camera:
         self._stopped.set()
         if self._thread is not None:
             await asyncio.wait([asyncio.wrap_future(self._thread)], timeout=END_S)
+            self._thread = None
 
-    def _watch(self, report: Callable[[str | _Opened | P2PCopyError | None], None]) -> None:
+    def _start(self, loop: asyncio.AbstractEventLoop) -> Future[None]:
+        news = self._news = asyncio.Queue()
+        stopped = self._stopped = threading.Event()
+
+        def report(what: _News) -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(news.put_nowait, what)
+
+        return in_thread(lambda: self._watch(report, stopped))
+
+    def _watch(self, report: Callable[[_News], None], stopped: threading.Event) -> None:
         """In the thread."""
         seen: set[str] = set()
         try:
             for frame, picture in enumerate(_frames(self._name, report)):
-                if self._stopped.is_set():
+                if stopped.is_set():
                     return
                 codes = filter(pictures.is_code, pictures.codes_in(picture, frame % pictures.WAYS))
                 for code in set(codes) - seen:
@@ -101,6 +110,9 @@ class _Opened:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+_News = str | _Opened | P2PCopyError | None
 
 
 def _require_pyav() -> None:
@@ -183,9 +195,9 @@ def _format() -> str:
 
 def _cameras(system: str) -> list[tuple[str, str]]:
     """What people call each camera, and what PyAV does. Old versions of PyAV cannot list them."""
-    import av.device
+    import av
 
-    list_them = getattr(av.device, "enumerate_input_devices", None)
+    list_them = getattr(av, "enumerate_input_devices", None)
     found = [] if list_them is None else list_them(system)
     cameras = [
         (each.description or each.name, each.name) for each in found if "video" in (each.media_types or ["video"])

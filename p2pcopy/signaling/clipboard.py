@@ -112,7 +112,7 @@ def _reason(error: Exception) -> str:
 def _has_terminal() -> bool:
     if sys.stderr.isatty():
         return True
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # AttributeError: there is nothing of the kind on Windows
         os.close(os.open("/dev/tty", os.O_WRONLY | os.O_NOCTTY))
         return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -276,6 +277,14 @@ def test_a_person_may(connections: list[Connection]) -> None:
     assert connections[0].remote == [THERE]
 
 
+def test_a_camera_may_see_what_does_not_belong_here(connections: list[Connection]) -> None:
+    record = Record(comes_with=events.Connecting)
+    desk = record.desk(lambda own: own, lambda _: answer_to(connections[0]))
+    asyncio.run(offer(record, replace(desk, forgiving=True)))
+    assert len(record.of(events.Warned)) == 1
+    assert connections[0].remote == [THERE]
+
+
 def test_waiting_says_what_for() -> None:
     for ends, what in ((False, "for_answer"), (True, "for_peer")):
         record = Record(comes_with=events.Waiting, times=3)
@@ -393,6 +402,16 @@ def test_bad_offers() -> None:
     with pytest.raises(CodeWrongKind):
         asyncio.run(answer(an_offer(Starter.RECEIVER), record, record.desk()))
     assert not Connection.made
+
+
+def test_no_offer_in_time() -> None:
+    record = Record()
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(CodeError, match="no code came within 0 s"):
+            asyncio.run(answer(f"fd:{reader}", record, record.desk(), NetSettings(stun=(), wait_s=0.05)))
+    finally:
+        os.close(writer)
 
 
 def test_nobody_is_there(connections: list[Connection]) -> None:

@@ -211,7 +211,7 @@ def test_nothing_is_asked_without_a_terminal(place: Place, stdin: str) -> None:
         both() {{
             rm -f code
             p2pcopy send photos --quiet --answer-to @code {stdin} &
-            until [ -e code ]; do command -p sleep 0.05; done
+            until [ -e code ]; do kill -0 $! || exit; command -p sleep 0.05; done
             p2pcopy receive @code --quiet "$@" {stdin} > answer
             received=$?
             wait $!

@@ -6,6 +6,7 @@ import pytest
 
 from p2pcopy.config import Existing
 from p2pcopy.errors import Declined, InternalError
+from p2pcopy.events import Mark
 from p2pcopy.files.textstore import MAX_TEXT, TextStore
 from p2pcopy.transfer.wire import Entry, Kind
 
@@ -15,6 +16,7 @@ TEXT = Entry(Kind.FILE, "text.txt", None)
 def admitted() -> TextStore:
     store = TextStore()
     assert store.admit(0, TEXT) is None
+    assert store.mark(TEXT, None) is Mark.NEW
     store.resolve(Existing.ASK)
     store.begin(4)
     assert store.free_bytes() is None

@@ -128,6 +128,23 @@ def test_a_fifo_without_a_writer_holds_nobody_up(tmp_path: Path, monkeypatch: py
     os.close(os.open(tmp_path / "fifo", os.O_WRONLY))  # lets the thread go
 
 
+def test_opened_again_after_it_was_closed(tmp_path: Path) -> None:
+    """As for the next receiver: a code that was told is not told again."""
+    film(tmp_path / "v.ts", [shown(TEXT), shown(OTHER)], seconds=0.2)
+    opened: list[str] = []
+
+    async def scenario() -> list[str | None]:
+        watching = Camera(str(tmp_path / "v.ts"), opened.append)
+        found = []
+        for _ in range(2):
+            found.append(await watching.next_line())
+            await watching.close()
+        return found
+
+    assert run(scenario()) == [TEXT, OTHER]
+    assert len(opened) == 2
+
+
 def test_closed_before_it_is_used() -> None:
     run(Camera("", print).close())
 
@@ -151,11 +168,11 @@ def test_a_camera_that_is_not_there() -> None:
 
 def devices(monkeypatch: pytest.MonkeyPatch, platform: str, *found: tuple[str, str, str]) -> None:
     """This is another system, with these devices: name, description, medium."""
-    import av.device
+    import av
 
     monkeypatch.setattr(sys, "platform", platform)
     made = [SimpleNamespace(name=name, description=text, media_types=[medium]) for name, text, medium in found]
-    monkeypatch.setattr(av.device, "enumerate_input_devices", lambda _: made)
+    monkeypatch.setattr(av, "enumerate_input_devices", lambda _: made)
 
 
 def test_cameras_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +199,9 @@ def test_no_camera_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_old_pyav_cannot_list_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    import av.device
+    import av
 
-    monkeypatch.delattr(av.device, "enumerate_input_devices", raising=False)
+    monkeypatch.delattr(av, "enumerate_input_devices", raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert camera._find("")[1] == "0"
 
