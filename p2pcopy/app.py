@@ -103,7 +103,7 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
         stderr=sys.stderr,
         stdout=sys.stdout,
         color=None,
-        prompts=sys.stdin.isatty() and talk.answer is None and talk.via is None,
+        prompts=sys.stdin.isatty() and talk.takes_typed_answers,
     )
     with reporter:
         try:

@@ -29,8 +29,8 @@ from p2pcopy.transfer.session import Settled, Tell
 _SOFTWARE: Final = f"p2pcopy {__version__}"
 _LIMITS: Final = TransferLimits()
 _TEXT_NAME: Final = "text.txt"
-_WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
-_NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
+_AGAIN: Final = "the same two commands again"
+_STREAMS: Final = ("standard input", "standard output")  # of a sender, of a receiver
 Session = SendSession | ReceiveSession
 
 
@@ -84,10 +84,11 @@ async def send(settings: SendSettings, stage: Stage, stream: BinaryIO | None) ->
                 software=_SOFTWARE,
                 is_text=settings.text is not None,
                 settled=stage.settled,
+                stream=sources.uses_stdin,
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with _saying_what_stays(session, "standard input" if sources.uses_stdin else ""):
+            with _saying_what_stays(session, *_STREAMS, stream=sources.uses_stdin):
                 await stage.carry(session)
             return _finish(stage.tell, peer, session)
 
@@ -114,10 +115,11 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
                 software=_SOFTWARE,
                 text_store=text,
                 settled=stage.settled,
+                stream=to_stdout,
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with _saying_what_stays(session, "standard output" if to_stdout else ""):
+            with _saying_what_stays(session, *reversed(_STREAMS), stream=to_stdout):
                 await stage.carry(session)
             if text is not None and text.text is not None:
                 stage.tell(events.Text(text.text))
@@ -125,20 +127,30 @@ async def receive(settings: ReceiveSettings, stage: Stage, consent: Consent, ask
 
 
 @contextmanager
-def _saying_what_stays(session: Session, stream: str) -> Iterator[None]:
-    """Hints of errors that end a transfer say whether it can go on. stream: which one cannot, "" for none."""
+def _saying_what_stays(session: Session, ours: str, theirs: str, *, stream: bool) -> Iterator[None]:
+    """Hints of errors that end a transfer say whether it can go on. ours, theirs: the streams of both sides, where they are in use;
+    stream: ours is."""
     try:
         yield
     except P2PCopyError as error:
         if error.resumable and session.seconds > 0:
-            if stream:
-                error.hint = _NO_RESUME.format(stream)
+            if stream or session.machine.peer_streams:
                 error.resumable = False
-            elif isinstance(error, LocalFileError):
-                error.hint = f"{error.hint} {_WHAT_STAYS}".lstrip()
-            else:
-                error.hint = _WHAT_STAYS
+                through = ours if stream else f"the other side's {theirs}"
+                said = f"A transfer through {through} cannot go on where it stopped"
+                _add_hint(error, f"{said}.", f"{said}: start it again from its beginning.")
+            elif session.has_arrived:
+                stays = "What has arrived stays"
+                _add_hint(error, f"{stays}.", f"{stays}: the same two commands, with fresh codes, go on with it.")
         raise
+
+
+def _add_hint(error: P2PCopyError, short: str, text: str) -> None:
+    """What to do about a disk stays in the hint. short: for one that says to run the commands again already."""
+    if isinstance(error, LocalFileError):
+        error.hint = f"{error.hint} {short if _AGAIN in error.hint else text}".lstrip()
+    else:
+        error.hint = text
 
 
 def shown(output: str) -> str:
@@ -156,18 +168,20 @@ def _open_store(settings: ReceiveSettings, stdout: int) -> StreamStore | Directo
 
 def _finish(tell: Tell, peer: Peer, session: Session) -> Ended:
     machine, seconds = session.machine, session.seconds
-    failed = machine.files_failed + session.left_out
+    failed, there = machine.files_failed + session.left_out, machine.files_there + machine.files_same
     progress = session.progress()
     done = events.Done(
         ok=failed == 0,
-        files_done=machine.files_done,
-        files_skipped=machine.files_skipped,
+        files_done=machine.files_done - machine.files_same,
+        files_skipped=machine.files_skipped - machine.files_there,
         files_failed=failed,
         bytes_done=machine.bytes_stored,
         seconds=seconds,
         rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
         path=peer.path(),
         bytes_resumed=progress.bytes_resumed if progress is not None else 0,
+        files_there=there,
+        left_out=session.omitted,
     )
     tell(done)
     if failed == 0:

@@ -44,7 +44,7 @@ class TextStore:
     def free_bytes(self) -> int | None:
         return None
 
-    def reusable_bytes(self) -> int:
+    def reusable_bytes(self, entry: Entry) -> int:
         return 0
 
     def refuses(self, index: int, entry: Entry) -> Outcome | None:

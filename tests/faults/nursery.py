@@ -1,11 +1,13 @@
 """Real p2pcopy processes without the time that it takes to load p2pcopy: they are forked from one that has loaded it.
 
-`python -m faults.nursery FD` is that one. It takes requests from the socket FD, each with descriptors for standard output and
-error, and tells how its children ended.
+`python -m faults.nursery FD` is that one. It takes requests from the socket FD: to start a process, with descriptors for its
+standard output and error, or to send a signal to one. It tells when its children stop and how they end.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import json
 import os
@@ -14,8 +16,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,40 +26,47 @@ from typing import Any
 
 from processes import PATIENCE_S, Ended, Stream
 
+from faults.injections import Injection, install
+
 _HERE = Path(__file__).resolve().parent.parent
 _MOST = 1 << 16
+# Also what is imported when it is needed: half of what a small transfer costs.
+_NEEDED = (
+    "p2pcopy.app p2pcopy.cli p2pcopy.ui.plain p2pcopy.net.fastsctp p2pcopy.net.rehearsal email.parser platformdirs.unix "
+    "cryptography.hazmat.backends.openssl pydantic.type_adapter typer._adapters"
+)
 
 
 class Child:
-    """A p2pcopy process. out, err: what it writes."""
+    """A p2pcopy process. out, err: what it writes; has_stopped: once at least; ended_at: of time.monotonic(), None before."""
 
     def __init__(self, nursery: Nursery, pid: int, out: Stream, err: Stream) -> None:
-        self.pid = pid
         self.out, self.err = out, err
+        self.has_stopped = False
+        self.ended_at: float | None = None
+        self.status = 0
         self._nursery = nursery
+        self._pid = pid
 
     def code(self) -> str:
         """The first code that it prints."""
         return self.out.wait_for(rb"^([0-9A-Z]{12,})$")[1].decode()
 
     def signal(self, number: int) -> None:
-        """While it runs; afterwards its number may be somebody else's."""
-        if self.pid not in self._nursery.statuses:
-            os.kill(self.pid, number)
+        """While it runs; nothing happens afterwards."""
+        self._nursery.signal(self._pid, number)
 
-    def ended(self, timeout: float = PATIENCE_S) -> Ended:
-        """Wait for its end. Fails when it does not come in time."""
-        status = self._nursery.wait(self.pid, timeout)
+    def end(self) -> Ended:
+        """How it ended, after that."""
         err = self.err.everything().decode(errors="surrogateescape")
-        return Ended(os.waitstatus_to_exitcode(status), self.out.everything(), err)
+        return Ended(os.waitstatus_to_exitcode(self.status), self.out.everything(), err)
 
 
 class Nursery:
     """The client's side. place: a command line that runs a command somewhere else."""
 
     def __init__(self, place: Sequence[str] = ()) -> None:
-        self.statuses: dict[int, int] = {}
-        self._ours, theirs = socket.socketpair()
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Coverage is measured in the tests' own processes; what is killed here would leave broken files of it.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         path = f"{_HERE}:{_HERE / 'e2e'}:{os.environ.get('PYTHONPATH', '')}"
@@ -67,7 +77,8 @@ class Nursery:
                 stdin=subprocess.DEVNULL,
                 env=inherited | {"PYTHONPATH": path},
             )
-        self._lines = self._ours.makefile("r")
+        self._children: dict[int, Child] = {}
+        self._started: list[int] = []
 
     def __enter__(self) -> Nursery:
         return self
@@ -76,44 +87,62 @@ class Nursery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """All children that still run are killed with it."""
-        self._lines.close()
         self._ours.close()
         self._process.wait(PATIENCE_S)
 
-    def start(self, *arguments: str, work: Path, home: Path, injection: Mapping[str, Any] | None = None) -> Child:
-        """A p2pcopy with these arguments in the directory work. injection: of faults.injections."""
-        request = {"argv": arguments, "work": str(work), "home": str(home), "injection": injection}
+    def start(self, *arguments: str, work: Path, home: Path, injection: Injection | None = None) -> Child:
+        """A p2pcopy with these arguments in the directory work."""
+        parts = None if injection is None else vars(injection)
+        request = {"argv": arguments, "work": str(work), "home": str(home), "injection": parts}
         out, theirs_out = os.pipe()
         err, theirs_err = os.pipe()
         try:
-            socket.send_fds(self._ours, [json.dumps(request).encode() + b"\n"], [theirs_out, theirs_err])
+            socket.send_fds(self._ours, [json.dumps({"start": request}).encode()], [theirs_out, theirs_err])
         finally:
             os.close(theirs_out)
             os.close(theirs_err)
-        return Child(self, self._next("pid")["pid"], Stream(out), Stream(err))
+        streams = Stream(out), Stream(err)
+        if not self.wait(lambda: bool(self._started), PATIENCE_S):
+            raise AssertionError(f"no process was started within {PATIENCE_S} s")
+        pid = self._started.pop()
+        self._children[pid] = Child(self, pid, *streams)
+        return self._children[pid]
 
-    def wait(self, pid: int, timeout: float) -> int:
-        """The exit status of a child."""
-        self._ours.settimeout(timeout)
-        try:
-            while pid not in self.statuses:
-                self._take(json.loads(self._lines.readline()))
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"process {pid} does not end within {timeout} s") from None
-        finally:
-            self._ours.settimeout(None)
-        return self.statuses.pop(pid)
+    def signal(self, pid: int, number: int) -> None:
+        """To a child, unless it has ended."""
+        self._ours.send(json.dumps({"signal": [pid, number]}).encode())
 
-    def _next(self, key: str) -> dict[str, Any]:
-        while True:
-            message: dict[str, Any] = json.loads(self._lines.readline())
-            if key in message:
-                return message
-            self._take(message)
+    def end_all(self) -> None:
+        """Kill what still runs. Fails when that takes too long."""
+        for pid in self._children:
+            self.signal(pid, signal.SIGKILL)
+        assert self.wait(lambda: not self._children, PATIENCE_S), f"killed, but alive for {PATIENCE_S} s"
 
-    def _take(self, message: dict[str, Any]) -> None:
-        self.statuses[message["ended"]] = message["status"]
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """For something that children do. False when it does not come about within so many seconds."""
+        until = time.monotonic() + timeout
+        while not condition():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._ours.settimeout(left)
+            try:
+                self._take(json.loads(self._ours.recv(_MOST)))
+            except TimeoutError:
+                return condition()
+            finally:
+                self._ours.settimeout(None)
+        return True
+
+    def _take(self, told: dict[str, Any]) -> None:
+        match told:
+            case {"started": pid}:
+                self._started.append(pid)
+            case {"stopped": pid}:
+                self._children[pid].has_stopped = True
+            case {"ended": pid, "status": status, "at": at}:
+                child = self._children.pop(pid)
+                child.status, child.ended_at = status, at
 
 
 @dataclass(frozen=True)
@@ -131,35 +160,48 @@ def serve(control: socket.socket) -> None:
     signal.set_wakeup_fd(writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, contextlib.suppress(ConnectionError):
         selector.register(control, selectors.EVENT_READ)
         selector.register(reader, selectors.EVENT_READ)
-        while True:
+        is_wanted = True
+        while is_wanted:
             for key, _ in selector.select():
                 if key.fileobj is control:
-                    message, descriptors, _, _ = socket.recv_fds(control, _MOST, 2)
-                    if not message:
-                        for pid in children:
-                            os.kill(pid, signal.SIGKILL)
-                        return
-                    pid = _fork(_Request(**json.loads(message)), descriptors, (control, reader, writer))
-                    children.add(pid)
-                    _tell(control, pid=pid)
+                    is_wanted = _serve_one(control, children, (reader, writer))
                 else:
                     os.read(reader, _MOST)
             _reap(control, children)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _serve_one(control: socket.socket, children: set[int], ours: Sequence[int]) -> bool:
+    """False when there are no more requests."""
+    message, descriptors, _, _ = socket.recv_fds(control, _MOST, 2)
+    if not message:
+        return False
+    match json.loads(message):
+        case {"start": request}:
+            pid = _fork(_Request(**request), descriptors, (control, *ours))
+            children.add(pid)
+            _tell(control, started=pid)
+        case {"signal": [pid, number]} if pid in children:
+            os.kill(pid, number)
+    return True
 
 
 def _reap(control: socket.socket, children: set[int]) -> None:
     for pid in list(children):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
+        changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+        if changed and os.WIFSTOPPED(status):
+            _tell(control, stopped=pid)
+        elif changed:
             children.discard(pid)
-            _tell(control, ended=pid, status=status)
+            _tell(control, ended=pid, status=status, at=time.monotonic())
 
 
-def _tell(control: socket.socket, **message: int) -> None:
-    control.sendall(json.dumps(message).encode() + b"\n")
+def _tell(control: socket.socket, **message: float) -> None:
+    control.send(json.dumps(message).encode())
 
 
 def _fork(request: _Request, descriptors: Sequence[int], ours: Sequence[socket.socket | int]) -> int:
@@ -194,9 +236,7 @@ def _become(request: _Request) -> None:
     os.chdir(request.work)
     os.environ |= {"HOME": request.home, "XDG_CONFIG_HOME": request.home, "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
     if request.injection is not None:
-        from faults import injections
-
-        injections.install(injections.Injection(**request.injection))
+        install(Injection(**request.injection))
     sys.argv = ["p2pcopy", *request.argv]
     main()
 
@@ -208,8 +248,10 @@ def _flush() -> None:
 
 def _load() -> None:
     """All that a transfer needs, before the first fork."""
-    for module in ("app", "cli"):
-        importlib.import_module(f"p2pcopy.{module}")
+    for module in _NEEDED.split():
+        with contextlib.suppress(ImportError):  # of another version of a library
+            importlib.import_module(module)
+    gc.freeze()  # else the first collection of each child copies all of it
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def admitted() -> TextStore:
     store.resolve(Existing.ASK)
     store.begin(4)
     assert store.free_bytes() is None
-    assert store.reusable_bytes() == 0
+    assert store.reusable_bytes(TEXT) == 0
     assert store.refuses(0, TEXT) is None
     assert store.held(0, TEXT) is None
     return store

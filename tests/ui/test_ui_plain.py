@@ -193,7 +193,22 @@ def test_result() -> None:
     assert Run(role="receive").tell(resumed)[0].endswith("5 B in 0.5 s (10 B/s); 3.0 GiB more were there already")
     whole = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN)
     assert Run(role="receive").tell(whole)[0] == "done: Received 1 file, 5 B in 0.5 s (10 B/s)"
+    some = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 7, files_there=2, left_out=3)
+    assert Run(role="receive").tell(some)[:2] == [
+        "done: Received 1 file, 5 B in 0.5 s (10 B/s); 2 files were there already",
+        "left out: 3 never sent",
+    ]
     assert len(Run().tell(whole)) == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [(1, "Nothing to do: 1 file is there already"), (1200, "Nothing to do: 1,200 files are there already")],
+)
+def test_result_when_nothing_was_to_be_done(there: int, said: str) -> None:
+    nothing = events.Done(True, 0, 0, 0, 0, 0.5, 0.0, LAN, 7, files_there=there)
+    for role in ("send", "receive"):
+        assert Run(role=role).tell(nothing)[0] == f"done: {said}"
 
 
 @pytest.mark.parametrize(
