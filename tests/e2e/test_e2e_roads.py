@@ -171,9 +171,7 @@ def test_the_terminal_gets_the_code_for_its_clipboard(start: Processes) -> None:
 
 
 def test_no_clipboard_at_all(start: Processes) -> None:
-    ended = start.send(
-        "file", "--copy", environment={"DISPLAY": "", "WAYLAND_DISPLAY": ""}, place=("setsid", "-w")
-    ).ended()
+    ended = start.send("file", "--copy", environment={"DISPLAY": "", "WAYLAND_DISPLAY": "", "TERM": "dumb"}).ended()
     assert ended.exit_code == 2
     assert "cannot be copied" in ended.err
     assert "p2pcopy[clipboard]" in ended.err
@@ -197,7 +195,7 @@ def display(tmp_path: Path) -> Iterator[str]:
 
 
 def test_copied_on_one_side_and_pasted_on_the_other(display: str, start: Processes) -> None:
-    sender = start.send("file", "--copy", "--json", environment={"DISPLAY": display}, place=("setsid", "-w"))
+    sender = start.send("file", "--copy", "--json", environment={"DISPLAY": display, "TERM": "dumb"})
     sender.out.wait_for(rb'"event": "copied", "v": 1, "certain": true')
     receiver = start.receive("--paste", "-o", "out", "-y", environment={"DISPLAY": display})
     ends_well(sender, receiver)
