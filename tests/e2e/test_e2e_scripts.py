@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,8 @@ def place(tmp_path: Path) -> Place:
     make(home / "photos" / "old" / "hut.jpg", noise(MIB, seed=2))
     make(home / "report.pdf", b"report")
     make(hosts / "alpha" / "report.pdf", b"report of alpha")
+    with tarfile.open(hosts / "alpha" / "old.tar", "w") as archive:
+        archive.add(hosts / "alpha" / "report.pdf", "report.pdf")
     make(hosts / "web-0" / "log" / "access.log", b"GET /\n")
     scripts = {"ssh": SSH, "kubectl": KUBECTL, "p2pcopy": P2PCOPY, "sleep": NO_SLEEP}
     for name, text in scripts.items():
@@ -122,9 +125,13 @@ def logs(place: Place) -> None:
     assert (place.home / "logs" / "log" / "access.log").read_bytes() == b"GET /\n"
 
 
+def packed(place: Place) -> None:
+    with tarfile.open(place.hosts / "alpha" / "inbox" / "photos.tar") as archive:
+        assert {"photos/beach.jpg", "photos/old/hut.jpg"} < set(archive.getnames())
+
+
 def unpacked(place: Place) -> None:
-    names = sorted(str(path.relative_to(place.hosts / "alpha")) for path in (place.hosts / "alpha").rglob("*.jpg"))
-    assert names == ["photos/beach.jpg", "photos/old/hut.jpg"]
+    assert (place.home / "report.pdf").read_bytes() == b"report of alpha"
 
 
 RUNS: dict[str, tuple[str, Callable[[Place], None]]] = {
@@ -134,7 +141,8 @@ RUNS: dict[str, tuple[str, Callable[[Place], None]]] = {
     "kubectl": ("kubectl exec", logs),
     "parallel": ("parallel -q", arrived("hosts/alpha/inbox", "hosts/beta/inbox", "hosts/gamma/inbox")),
     "xargs": ("xargs -P", arrived("hosts/alpha/inbox", "hosts/beta/inbox", "hosts/gamma/inbox")),
-    "pipes": ("tar c photos", unpacked),
+    "standard input": ("tar c photos", packed),
+    "standard output": ("tar x", unpacked),
     "mkfifo": ("mkfifo", arrived("home/copy")),
     "coproc": ("coproc", arrived("home/copy")),
     "files": ("@shared/offer", arrived("home/copy")),
