@@ -10,6 +10,10 @@ from enum import StrEnum
 from typing import ClassVar
 
 from p2pcopy.errors import NoConnection, P2PCopyError
+from p2pcopy.roadnews import Copied as Copied  # noqa: PLC0414 - so that all events are found here
+from p2pcopy.roadnews import Scanning as Scanning  # noqa: PLC0414
+from p2pcopy.roadnews import Text as Text  # noqa: PLC0414
+from p2pcopy.roadnews import ViaSays as ViaSays  # noqa: PLC0414
 
 
 class PathKind(StrEnum):
@@ -49,30 +53,6 @@ class Code:
     kind: str
     code: str
     expires_in_s: float
-
-
-@dataclass(frozen=True)
-class Copied:
-    """The code told before went to the clipboard. certain: it is there; else it depends on what the terminal allows."""
-
-    event: ClassVar[str] = "copied"
-    certain: bool
-
-
-@dataclass(frozen=True)
-class Scanning:
-    """A camera is open and waits for the other side's QR code."""
-
-    event: ClassVar[str] = "scanning"
-    camera: str
-
-
-@dataclass(frozen=True)
-class ViaSays:
-    """A line that the command of --via wrote to its standard error."""
-
-    event: ClassVar[str] = "via"
-    line: str
 
 
 @dataclass(frozen=True)
@@ -253,14 +233,6 @@ class File:
 
 
 @dataclass(frozen=True)
-class Text:
-    """A text from the other side (send --text), which is shown and stored nowhere."""
-
-    event: ClassVar[str] = "text"
-    text: str
-
-
-@dataclass(frozen=True)
 class Done:
     """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault.
 
@@ -361,6 +333,33 @@ class UnfinishedTotal:
     directory: str
     files_in_use: int
     files_younger: int
+
+
+@dataclass(frozen=True)
+class SettingLine:
+    """A setting as `p2pcopy config` shows it. value: None when there is none, or it is a secret; durations as they were written.
+
+    origin: variable, file or default; variable: the environment variable that it is from, or would be; flags: those that
+    change it; otherwise: what holds where value is None.
+    """
+
+    key: str
+    value: str | bool | tuple[str, ...] | None
+    origin: str
+    variable: str
+    flags: tuple[str, ...]
+    default: str | bool | tuple[str, ...] | None
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What `p2pcopy config` shows. path: of the config file; exists: there is one."""
+
+    event: ClassVar[str] = "config"
+    path: str
+    exists: bool
+    settings: tuple[SettingLine, ...]
 
 
 Event = (
