@@ -1,46 +1,32 @@
-"""The two stories, send and receive, from top to bottom."""
+"""The commands send and receive: the stories, with a terminal, signals and exit codes around them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from io import BytesIO, FileIO
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-from p2pcopy import __version__, events, roads
-from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
+from p2pcopy import events, roads, stories
+from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
 from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
-from p2pcopy.files import memory, tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
-from p2pcopy.files.stream import StreamStore
-from p2pcopy.files.textstore import TextStore
+from p2pcopy.files import memory
 from p2pcopy.keyboard import asking_consent, find_keyboard
-from p2pcopy.net.peer import Peer
+from p2pcopy.meeting import Met
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
-from p2pcopy.roads import PRINTED, Roads
+from p2pcopy.roads import PRINTED
 from p2pcopy.serving import serve
 from p2pcopy.signaling.code import Starter
 from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.stories import Stage
+from p2pcopy.transfer.receive_session import Consent
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
-
-_SOFTWARE: Final = f"p2pcopy {__version__}"
-_LIMITS: Final = TransferLimits()
-_TEXT_NAME: Final = "text.txt"
-_AGAIN: Final = "the same two commands again"
-_STREAMS: Final = ("standard input", "standard output")  # of a sender, of a receiver
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -56,175 +42,51 @@ def run_receive(settings: ReceiveSettings) -> ExitCode:
 
 async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """One receiver, or one after the other with --keep-open. Raises P2PCopyError."""
-    busy = "-" in settings.paths and settings.text in (None, "-")
-    keyboard = find_keyboard(busy=busy)
-    if busy and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
+    keyboard = find_keyboard(busy="-" in settings.paths)
+    if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
     confirm = settings.net.confirm
     async with roads.opened(settings.talk, settings.to, reporter, keyboard, keyboard.lines, confirm=confirm) as way:
+        stage = Stage(reporter.tell, reporter.settled, lambda: way.meet(Starter.SENDER, settings.net), stops.carry)
 
         async def once() -> ExitCode:
-            return await _send_once(settings, reporter, stops, way)
+            return (await stories.send(settings, stage, _stream(settings))).exit_code
 
         return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
-async def _send_once(settings: SendSettings, reporter: Reporter, stops: Stops, way: Roads) -> ExitCode:
-    """Sources, meeting, transfer, result."""
-    sources = tree.prepare(
-        settings.paths,
-        stdin_name=_TEXT_NAME if settings.text is not None else settings.name,
-        excludes=settings.excludes,
-        follow_symlinks=settings.follow_symlinks,
-    )
-    stdin = _stream(settings) if sources.uses_stdin else None
-    with (
-        closing(EntryLog()) as log,
-        closing(
-            BlockReader(
-                log,
-                block_size=_LIMITS.block_size,
-                compress=settings.compress,
-                stdin=stdin,
-                verify_resume=settings.verify_resume,
-            )
-        ) as reader,
-    ):
-        async with way.meet(Starter.SENDER, settings.net) as (peer, channel, data_path):
-            session = SendSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                found=tree.walk(sources, now_ns=time.time_ns()),
-                log=log,
-                reader=reader,
-                software=_SOFTWARE,
-                is_text=settings.text is not None,
-                settled=reporter.settled,
-                stream=stdin is not None,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            with stops.session(session), _saying_what_stays(session, *_STREAMS, stream=stdin is not None):
-                await session.run()
-            stops.finished = True
-            return _finish(reporter, peer, session)
-
-
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
-    """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
-    to_stdout = settings.output == "-"
-    text = None if settings.keep_text else TextStore()
+    """Raises P2PCopyError."""
     piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
     keyboard = find_keyboard(busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
-    given = to_stdout or (settings.yes and existing is not Existing.ASK)
+    given = settings.output == "-" or (settings.yes and existing is not Existing.ASK)
     lines, confirm = piped or keyboard.lines, settings.net.confirm
-    with closing(_open_store(settings)) as store, closing(EntryLog()) as log:
+
+    @asynccontextmanager
+    async def meet() -> AsyncIterator[Met]:
         async with (
             roads.opened(settings.talk, settings.code, reporter, keyboard, lines, confirm=confirm) as way,
-            way.meet(Starter.RECEIVER, settings.net) as (peer, channel, data_path),
+            way.meet(Starter.RECEIVER, settings.net) as met,
         ):
-            session = ReceiveSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
-                log=log,
-                store=store,
-                consent=Consent(given, existing, settings.max_bytes, settings.dry_run),
-                ask=asking_consent(settings.yes, existing, reporter, keyboard),
-                destination=_shown(settings.output),
-                software=_SOFTWARE,
-                text_store=text,
-                settled=reporter.settled,
-                stream=to_stdout,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            try:
-                with stops.session(session), _saying_what_stays(session, *reversed(_STREAMS), stream=to_stdout):
-                    await session.run()
-            except DryRun:
-                stops.finished = True
-                reporter.tell(events.Rehearsed(_shown(settings.output)))
-                return ExitCode.OK
-            stops.finished = True
-            if text is not None and text.text is not None:
-                reporter.tell(events.Text(text.text))
-            return _finish(reporter, peer, session)
+            yield met
 
-
-def _stream(settings: SendSettings) -> BinaryIO:
-    if settings.text in (None, "-"):
-        # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
-        return FileIO(0, closefd=False)
-    return BytesIO((settings.text or "").encode("utf-8", "surrogateescape"))
-
-
-@contextmanager
-def _saying_what_stays(
-    session: SendSession | ReceiveSession, ours: str, theirs: str, *, stream: bool
-) -> Iterator[None]:
-    """Hints of errors that end a transfer say whether it can go on. ours, theirs: the streams of both sides, where they are in use;
-    stream: ours is."""
+    stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
+    consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
+    ask = asking_consent(settings.yes, existing, reporter, keyboard)
     try:
-        yield
-    except P2PCopyError as error:
-        if error.resumable and session.seconds > 0:
-            if stream or session.machine.peer_streams:
-                error.resumable = False
-                through = ours if stream else f"the other side's {theirs}"
-                said = f"A transfer through {through} cannot go on where it stopped"
-                _add_hint(error, f"{said}.", f"{said}: start it again from its beginning.")
-            elif session.has_arrived:
-                stays = "What has arrived stays"
-                _add_hint(error, f"{stays}.", f"{stays}: the same two commands, with fresh codes, go on with it.")
-        raise
-
-
-def _add_hint(error: P2PCopyError, short: str, text: str) -> None:
-    """What to do about a disk stays in the hint. short: for one that says to run the commands again already."""
-    if isinstance(error, LocalFileError):
-        error.hint = f"{error.hint} {short if _AGAIN in error.hint else text}".lstrip()
-    else:
-        error.hint = text
-
-
-def _shown(output: str) -> str:
-    return "standard output" if output == "-" else str(Path(output).absolute())
-
-
-def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
-    if settings.output == "-":
-        return StreamStore(1)
-    store = DirectoryStore(settings.output, checksum=settings.checksum)
-    store.open()
-    return store
-
-
-def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
-    machine, seconds = session.machine, session.seconds
-    failed, there = machine.files_failed + session.left_out, machine.files_there + machine.files_same
-    progress = session.progress()
-    reporter.tell(
-        events.Done(
-            ok=failed == 0,
-            files_done=machine.files_done - machine.files_same,
-            files_skipped=machine.files_skipped - machine.files_there,
-            files_failed=failed,
-            bytes_done=machine.bytes_stored,
-            seconds=seconds,
-            rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
-            path=peer.path(),
-            bytes_resumed=progress.bytes_resumed if progress is not None else 0,
-            files_there=there,
-            left_out=session.omitted,
-        )
-    )
-    if failed == 0:
+        return (await stories.receive(settings, stage, consent, ask)).exit_code
+    except DryRun:
+        reporter.tell(events.Rehearsed(stories.shown(settings.output)))
         return ExitCode.OK
-    return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
+
+
+def _stream(settings: SendSettings) -> BinaryIO | None:
+    """What - stands for among the paths, and a text."""
+    if settings.text not in (None, "-"):
+        return BytesIO((settings.text or "").encode("utf-8", "surrogateescape"))
+    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+    return FileIO(0, closefd=False) if "-" in settings.paths else None
 
 
 def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,6 +29,15 @@ _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
 
 # With how data moves: that is for the session to tell, which can tell the other side when it fails.
 Met = tuple[Peer, PeerChannel, Held]
+
+
+def meet(
+    role: Starter, theirs: LineSource | None, settings: NetSettings, desk: Desk
+) -> AbstractAsyncContextManager[Met]:
+    """With the other side's offer from theirs, or without: then this side makes one. role: of this side."""
+    if theirs is None:
+        return offer(role, settings, desk)
+    return answer(theirs, Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER, settings, desk)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,16 +35,10 @@ class Roads:
     @asynccontextmanager
     async def meet(self, role: Starter, settings: NetSettings) -> AsyncIterator[meeting.Met]:
         """role: of this side. Raises what meeting.offer() and meeting.answer() do. No camera looks on when the two have met."""
-        async with self._meeting(role, settings) as met:
+        async with meeting.meet(role, self.theirs, settings, self.desk) as met:
             for camera in self.cameras:
                 await camera.close()
             yield met
-
-    def _meeting(self, role: Starter, settings: NetSettings) -> AbstractAsyncContextManager[meeting.Met]:
-        if self.theirs is None:
-            return meeting.offer(role, settings, self.desk)
-        other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-        return meeting.answer(self.theirs, other, settings, self.desk)
 
 
 @asynccontextmanager

@@ -14,12 +14,11 @@ from unittest import mock
 
 from hostile.case import Case, Outcome, Receiving
 from hostile.rogue import Rogue
-from p2pcopy import app, events
+from p2pcopy import app, events, meeting, stories
 from p2pcopy.channel import Sink
 from p2pcopy.config import NetSettings, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Held
 from p2pcopy.errors import ConnectionLost, P2PCopyError
-from p2pcopy.roads import Roads
 from p2pcopy.stops import Stops
 from p2pcopy.ui.reporter import Reporter, make_reporter
 
@@ -159,8 +158,8 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
 
     with (
         reporter,
-        mock.patch.object(Roads, "meet", meet),
-        mock.patch.object(app, "_LIMITS", case.limits),
+        mock.patch.object(meeting, "meet", meet),
+        mock.patch.object(stories, "_LIMITS", case.limits),
         mock.patch.object(app, "asking_consent", asks),
     ):
         try:
