@@ -23,21 +23,22 @@ from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.names import NameGate
 from p2pcopy.files.source import BlockReader
 from p2pcopy.files.stream import StreamStore
-from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard
+from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard, has_person, is_alone
 from p2pcopy.net.peer import Peer
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
 from p2pcopy.serving import serve
 from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
-from p2pcopy.signaling.exchange import Lines
+from p2pcopy.signaling.exchange import Lines, LineSource
 from p2pcopy.stops import Stops, guarded
 from p2pcopy.transfer.receive_session import Consent, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _SOFTWARE: Final = f"p2pcopy {__version__}"
-_PRINTED: Final = ("-", "stderr")
+_DESCRIPTORS: Final = {"-": 1, "stderr": 2}
+_PRINTED: Final = tuple(_DESCRIPTORS)
 _LIMITS: Final = TransferLimits()
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
@@ -46,30 +47,33 @@ _Meeting = AbstractAsyncContextManager[meeting.Met]
 
 def run_send(settings: SendSettings) -> ExitCode:
     """Send, and return the exit code; every failure has been told."""
-    return _run("send", settings.talk, "-", lambda reporter, stops: send(settings, reporter, stops))
+    busy = "-" in settings.paths
+    return _run("send", settings.talk, "-", busy, lambda reporter, stops: send(settings, reporter, stops))
 
 
 def run_receive(settings: ReceiveSettings) -> ExitCode:
     """Receive, and return the exit code; every failure has been told."""
     codes = "stderr" if settings.output == "-" else "-"
-    return _run("receive", settings.talk, codes, lambda reporter, stops: receive(settings, reporter, stops))
+    busy = _is_piped(settings)
+    return _run("receive", settings.talk, codes, busy, lambda reporter, stops: receive(settings, reporter, stops))
 
 
 async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """One receiver, or one after the other with --keep-open. Raises P2PCopyError."""
-    keyboard = find_keyboard(busy="-" in settings.paths)
+    keyboard = find_keyboard(reporter, busy="-" in settings.paths)
     if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
+    desk = _desk(settings.talk, "-", reporter, keyboard, confirm=settings.net.confirm)
 
     async def once() -> ExitCode:
-        return await _send_once(settings, reporter, stops, desk, keyboard.lines)
+        return await _send_once(settings, reporter, stops, desk, keyboard)
 
-    return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
+    with keyboard.held(stops):
+        return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
 async def _send_once(
-    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, lines: Lines | None
+    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, keyboard: Keyboard
 ) -> ExitCode:
     """Sources, meeting, transfer, result."""
     sources = tree.prepare(
@@ -92,7 +96,12 @@ async def _send_once(
             )
         ) as reader,
     ):
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, lines) as (peer, channel, data_path):
+        typed = keyboard.asked(reporter, "Code of the receiver:")
+        async with await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines, typed) as (
+            peer,
+            channel,
+            data_path,
+        ):
             session = SendSession(
                 channel,
                 _LIMITS,
@@ -114,13 +123,16 @@ async def _send_once(
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
     """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
     to_stdout = settings.output == "-"
-    piped = Lines() if settings.code == "-" and not sys.stdin.isatty() else None
-    keyboard = find_keyboard(busy=piped is not None)
+    piped = Lines() if _is_piped(settings) else None
+    keyboard = find_keyboard(reporter, busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
     given = to_stdout or (settings.yes and existing is not Existing.ASK)
-    desk = _desk(settings.talk, reporter, keyboard, confirm=settings.net.confirm)
-    with closing(_open_store(settings)) as store, closing(EntryLog()) as log:
-        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines) as (
+    codes_to = "stderr" if to_stdout else "-"
+    desk = _desk(settings.talk, codes_to, reporter, keyboard, confirm=settings.net.confirm)
+    with keyboard.held(stops), closing(_open_store(settings)) as store, closing(EntryLog()) as log:
+        typed = None if piped else keyboard.asked(reporter, "Code of the sender:")
+        lines = piped or keyboard.lines
+        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, lines, typed) as (
             peer,
             channel,
             data_path,
@@ -169,7 +181,11 @@ def _saying_what_stays(session: SendSession | ReceiveSession, stream: str) -> It
 
 
 def _shown(output: str) -> str:
-    return "standard output" if output == "-" else str(Path(output).absolute())
+    """As people know it: symbolic links stay, but what ".." leads to may depend on them."""
+    if output == "-":
+        return "standard output"
+    path = Path(output).absolute()
+    return str(path.resolve() if ".." in path.parts else path)
 
 
 def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
@@ -202,7 +218,18 @@ def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSessio
     return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
 
 
-def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
+def _is_piped(settings: ReceiveSettings) -> bool:
+    """Whether the code comes in through a pipe, so that standard input is no keyboard."""
+    return settings.code == "-" and not sys.stdin.isatty()
+
+
+def _is_shown(talk: Talk, codes_to: str) -> bool:
+    """Whether our codes appear on a terminal. codes_to: where they go unless the user says otherwise."""
+    printed = "" if talk.json else talk.answer_to or codes_to
+    return printed in _PRINTED and os.isatty(_DESCRIPTORS[printed])
+
+
+def _desk(talk: Talk, codes_to: str, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
     answers = None if keyboard.lines is None else keyboard.typed(reporter)
     if talk.answer is not None:
         answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
@@ -212,7 +239,7 @@ def _desk(talk: Talk, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) 
         tell=reporter.tell,
         deliver=_deliverer(talk),
         answers=answers,
-        patient=person and sys.stdout.isatty() and not talk.json,
+        patient=person and _is_shown(talk, codes_to),
         waiting_s=1.0 if live else 30.0,
         confirm=asking_confirmation(reporter, keyboard) if confirm else None,
     )
@@ -233,17 +260,28 @@ def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
 
 
 async def _meet(
-    role: Starter, theirs: str | None, settings: SendSettings | ReceiveSettings, desk: Desk, lines: Lines | None
+    role: Starter,
+    theirs: str | None,
+    settings: SendSettings | ReceiveSettings,
+    desk: Desk,
+    lines: Lines | None,
+    typed: LineSource | None,
 ) -> _Meeting:
-    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it."""
+    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it; typed: the
+    same, where a person is asked for it."""
     if theirs is None:
         return meeting.offer(role, settings.net, desk)
     other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
+    if theirs == "-" and typed is not None:
+        return meeting.answer(typed, other, settings.net, desk, again=True)
     seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
     return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
 
 
-def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]) -> ExitCode:
+def _run(
+    role: Role, talk: Talk, codes_to: str, busy: bool, story: Callable[[Reporter, Stops], Awaitable[ExitCode]]
+) -> ExitCode:
+    """codes_to: where codes go unless the user says otherwise; busy: standard input is no keyboard."""
     quiet_libraries(talk.verbose)
     printed = talk.answer_to or ("" if talk.json else codes_to)
     reporter = make_reporter(
@@ -257,7 +295,9 @@ def _run(role: Role, talk: Talk, codes_to: str, story: Callable[[Reporter, Stops
         stderr=sys.stderr,
         stdout=sys.stdout,
         color=None,
-        prompts=sys.stdin.isatty(),
+        prompts=has_person(busy=busy),
+        codes_shown=_is_shown(talk, codes_to),
+        draws_typing=has_person(busy=busy) and is_alone(),
     )
     with reporter:
         try:
@@ -276,7 +316,8 @@ def _printer(destination: str) -> CodeSink | None:
     """Writes a code as a line of its own to standard output or standard error; None for any other destination."""
     if destination not in _PRINTED:
         return None
-    descriptor, name = (1, "standard output") if destination == "-" else (2, "standard error")
+    descriptor = _DESCRIPTORS[destination]
+    name = "standard output" if destination == "-" else "standard error"
 
     def write(text: str) -> None:
         try:

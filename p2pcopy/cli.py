@@ -324,7 +324,8 @@ def _say(error: P2PCopyError, *, json: bool = False) -> None:
     else:
         from p2pcopy.ui.plain import Quiet
 
-        Quiet(sys.stderr, None).tell(failed)
+        with Quiet(sys.stderr, None) as reporter:
+            reporter.tell(failed)
 
 
 def _print(text: str) -> None:

@@ -65,12 +65,14 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
 
 
 @asynccontextmanager
-async def answer(source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[Met]:
-    """Connect to the side whose offer comes from source.
+async def answer(
+    source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk, *, again: bool = False
+) -> AsyncIterator[Met]:
+    """Connect to the side whose offer comes from source. again: a person is there to correct a bad one.
 
     Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s.
     """
-    theirs = await parsed_code(source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting))
+    theirs = await _their_offer(source, expecting, desk, again=again)
     if theirs is None:
         raise CodeError(
             "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
@@ -105,6 +107,18 @@ async def answer(source: LineSource, expecting: Starter, settings: NetSettings, 
         )
         await _settle(peer, desk)
         yield peer, channel, data_path
+
+
+async def _their_offer(source: LineSource, expecting: Starter, desk: Desk, *, again: bool) -> Offer | None:
+    while True:
+        try:
+            return await parsed_code(
+                source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting)
+            )
+        except CodeError as error:
+            if not again:
+                raise
+            desk.tell(events.Warned(f"{error.message}. {error.hint}"))
 
 
 @asynccontextmanager

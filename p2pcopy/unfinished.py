@@ -30,6 +30,7 @@ def run_parts(settings: PartsSettings, show: Callable[[str], None]) -> ExitCode:
             show(to_json(event) + "\n")
         elif isinstance(event, events.Note):
             complaints.write(partslist.as_text(event))
+            complaints.wait()
         else:
             show(out.encodable(partslist.as_text(event)))
     return ExitCode.OK if complete else ExitCode.LOCAL

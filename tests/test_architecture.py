@@ -60,7 +60,9 @@ PURE = (
     "p2pcopy.signaling.expiry",
     "p2pcopy.signaling.lent",
     "p2pcopy.signaling.parameters",
+    "p2pcopy.signaling.pasted",
     "p2pcopy.signaling.sdp",
+    "p2pcopy.quantities",
     "p2pcopy.transfer.assembly",
     "p2pcopy.transfer.blocks",
     "p2pcopy.transfer.conversation",
@@ -82,6 +84,7 @@ PURE = (
     "p2pcopy.transfer.summary",
     "p2pcopy.transfer.totals",
     "p2pcopy.transfer.wire",
+    "p2pcopy.ui.lineedit",
 )
 
 # From the bottom up: who may import what, besides the pure modules. A key stands for the module and for what is inside it.
@@ -98,7 +101,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "p2pcopy.explain": ("p2pcopy.signaling",),
     "p2pcopy.desk": ("p2pcopy.signaling",),
     "p2pcopy.meeting": ("p2pcopy.desk", "p2pcopy.net", "p2pcopy.signaling"),
-    "p2pcopy.keyboard": ("p2pcopy.signaling", "p2pcopy.transfer", "p2pcopy.ui"),
+    "p2pcopy.console": ("p2pcopy.signaling", "p2pcopy.ui"),
+    "p2pcopy.keyboard": ("p2pcopy.console", "p2pcopy.signaling", "p2pcopy.stops", "p2pcopy.transfer", "p2pcopy.ui"),
     "p2pcopy.serving": ("p2pcopy.stops",),
     "p2pcopy.doctor": ("p2pcopy.net", "p2pcopy.ui"),
     "p2pcopy.unfinished": ("p2pcopy.files", "p2pcopy.ui"),
@@ -109,6 +113,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "p2pcopy.signaling",
         "p2pcopy.ui",
         "p2pcopy.stops",
+        "p2pcopy.console",
         "p2pcopy.desk",
         "p2pcopy.keyboard",
         "p2pcopy.meeting",

@@ -7,8 +7,8 @@ from typing import Literal
 from p2pcopy import events
 from p2pcopy.config import Existing
 from p2pcopy.files.names import display
+from p2pcopy.quantities import count
 from p2pcopy.ui import wording
-from p2pcopy.ui.format import count
 
 _EXISTING: dict[str, Existing | Literal["cancel"]] = {
     "": "cancel",

@@ -8,7 +8,7 @@ from typing import Final
 from p2pcopy import events
 from p2pcopy.config import Existing
 from p2pcopy.files.names import display
-from p2pcopy.ui.format import count, duration, left, percent, rate, share, size
+from p2pcopy.quantities import count, duration, left, percent, rate, share, size
 from p2pcopy.ui.reporter import Role
 
 _FATES: Final[dict[str, str]] = {
@@ -27,6 +27,8 @@ _POLICIES: Final[dict[str, str]] = {
     Existing.REPLACE: "replaced",
     Existing.RESUME: "fails",
 }
+AGAIN: Final = "Run the same two commands again, with fresh codes: they send what is missing."
+_RATED_S: Final = 1.0
 _TRIED: Final = {"stun": "STUN", "turn": "TURN", "own": "here", "peer": "there"}
 
 
@@ -107,12 +109,10 @@ def files_done(now: events.Progress) -> str:
 
 
 def path_kind(path: events.Path) -> str:
-    """How direct a path is: "direct, local network", "direct, through NAT", "direct", "relayed"."""
+    """How direct a path is, the same on both sides: "direct, local network", "direct", "relayed"."""
     if path.kind is events.PathKind.RELAYED:
         return "relayed"
-    if path.kind is events.PathKind.LOCAL:
-        return "direct, local network"
-    return "direct, through NAT" if "srflx" in (path.local_type, path.remote_type) else "direct"
+    return "direct, local network" if path.kind is events.PathKind.LOCAL else "direct"
 
 
 def path_line(path: events.Path, between: str) -> str:
@@ -137,8 +137,15 @@ def data_path(told: events.DataPath) -> str:
     return f"fast{details}{'; ' if told.reason else ''}{sentence(told.reason)}"
 
 
+def slow(told: events.DataPath) -> str:
+    """ "the fast data path is not used here, because it is switched off", "the other side does not use the fast data path"."""
+    if not told.fast:
+        return "the fast data path is not used here" + (f", because {sentence(told.reason)}" if told.reason else "")
+    return "the other side does not use the fast data path" if told.peer_fast is False else ""
+
+
 def path_changed(path: events.Path, before: str, between: str) -> str:
-    """ "direct, through NAT 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
+    """ "direct 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
     was = f" (was {before})" if before and before != path_kind(path) else ""
     return path_line(path, between) + was
 
@@ -171,11 +178,17 @@ def other_command(role: Role) -> str:
 
 
 def outcome(done: events.Done, role: Role) -> str:
-    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 1.2 GiB more were there already"."""
+    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 1.2 GiB more were there already". Of an instant there is no rate."""
     verb = "Sent" if role == "send" else "Received"
-    time = f"{duration(done.seconds)} ({rate(done.rate_bytes_per_s)})"
+    speed = f" ({rate(done.rate_bytes_per_s)})" if done.seconds >= _RATED_S else ""
     there = f"; {size(done.bytes_resumed)} more were there already" if done.bytes_resumed else ""
-    return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}{there}"
+    amount = f"{count(done.files_done, 'file')}, {size(done.bytes_done)}"
+    return f"{verb} {amount} in {duration(max(done.seconds, 0.1))}{speed}{there}"
+
+
+def directory(manifest: events.Manifest) -> str:
+    """Where the files go, for the receiver; empty for the sender and for standard output."""
+    return "" if manifest.destination in ("", "standard output") else display(manifest.destination)
 
 
 def left_out(done: events.Done) -> str:
