@@ -7,8 +7,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,16 @@ from typing import Final
 from p2pcopy import __version__, events, meeting
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
 from p2pcopy.desk import Desk
-from p2pcopy.errors import DryRun, ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import (
+    CodeError,
+    DryRun,
+    ExitCode,
+    InternalError,
+    LocalFileError,
+    NobodyCame,
+    P2PCopyError,
+    UsageError,
+)
 from p2pcopy.files import memory, tree
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.entrylog import EntryLog
@@ -41,6 +50,7 @@ _DESCRIPTORS: Final = {"-": 1, "stderr": 2}
 _PRINTED: Final = tuple(_DESCRIPTORS)
 _LIMITS: Final = TransferLimits()
 _WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
+_WAITS: Final = "If the {} still waits, run this again with the same code."
 _NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
 _Meeting = AbstractAsyncContextManager[meeting.Met]
 
@@ -97,7 +107,8 @@ async def _send_once(
         ) as reader,
     ):
         typed = keyboard.asked(reporter, "Code of the receiver:")
-        async with await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines, typed) as (
+        meet = await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines, typed)
+        async with _told_who_waits(meet, "" if settings.to is None else "receiver", stops) as (
             peer,
             channel,
             data_path,
@@ -131,8 +142,8 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     desk = _desk(settings.talk, codes_to, reporter, keyboard, confirm=settings.net.confirm)
     with keyboard.held(stops), closing(_open_store(settings)) as store, closing(EntryLog()) as log:
         typed = None if piped else keyboard.asked(reporter, "Code of the sender:")
-        lines = piped or keyboard.lines
-        async with await _meet(Starter.RECEIVER, settings.code, settings, desk, lines, typed) as (
+        meet = await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines, typed)
+        async with _told_who_waits(meet, "" if settings.code is None else "sender", stops) as (
             peer,
             channel,
             data_path,
@@ -161,6 +172,20 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 return ExitCode.OK
             stops.finished = True
             return _finish(reporter, peer, session)
+
+
+@asynccontextmanager
+async def _told_who_waits(meet: _Meeting, waiting: str, stops: Stops) -> AsyncIterator[meeting.Met]:
+    """The meeting; what ends it says that the other side waits on. waiting: who that is, "" when nobody has a code of it."""
+    async with AsyncExitStack() as stack:
+        try:
+            met = await stack.enter_async_context(meet)
+        except (P2PCopyError, asyncio.CancelledError) as failure:
+            error = stops.error if isinstance(failure, asyncio.CancelledError) else failure
+            if waiting and error is not None and not isinstance(error, CodeError | NobodyCame):
+                error.hint = f"{'' if error is stops.error else error.hint} {_WAITS.format(waiting)}".strip()
+            raise
+        yield met
 
 
 @contextmanager
@@ -192,7 +217,12 @@ def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
     if settings.output == "-":
         return StreamStore(1)
     store = DirectoryStore(settings.output, checksum=settings.checksum)
-    store.open()
+    try:
+        store.open()
+    except P2PCopyError as error:
+        if settings.code is not None:
+            error.hint = f"{error.hint} {_WAITS.format('sender')}"
+        raise
     return store
 
 

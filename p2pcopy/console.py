@@ -50,7 +50,9 @@ class Console(Lines):
             if not (self._lines or self._ended):
                 await self._keys_end_a_line()
         line = self._lines.popleft() if self._lines else None
+        self._reporter.typing(line or "")
         if line is not None and len(line) > MAX_LINE:
+            self._reporter.entered()
             raise CodeError("the line is too long to be a code", "Give the code alone on one line.")
         return line
 

@@ -17,12 +17,14 @@ from p2pcopy.errors import CodeError, CodeUsed, NobodyCame, NoConnection
 from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
 from p2pcopy.net.trial import ServerReport
+from p2pcopy.quantities import duration
 from p2pcopy.signaling import code
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.exchange import LineSource, parsed_code
 from p2pcopy.signaling.lent import lent_servers, shared_servers
 
 _ANSWER_AFTER_S: Final = 5.0
+_CALLS_S: Final = 0.5
 _REFUSALS_S: Final = 3.0
 _GONE_S: Final = 10.0
 _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
@@ -58,6 +60,7 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
             countdown,
             _take_answers(peer, desk, countdown, secret, shown),
             shown.renew(),
+            _notice_call(peer, desk),
             offering=True,
         )
         await _settle(peer, desk)
@@ -227,7 +230,7 @@ async def _connection(
     except TimeoutError:
         trial = peer.trial()
         finding = diagnosis.explain(trial, settings, offering=offering)
-        message = f"no connection came about within {limit_s:.0f} s: {finding.reason}"
+        message = f"no connection came about within {duration(limit_s)}: {finding.reason}"
         raise NobodyCame(message, finding.remedy, diagnosis.tried(trial)) from None
 
 
@@ -256,6 +259,16 @@ def _parse_answer(text: str, secret: bytes, own: str) -> Answer:
     parsed = code.parse_any(text)
     is_ours = isinstance(parsed, Offer) and parsed.secret == secret
     return code.parse_answer(text, secret, text if is_ours else own)
+
+
+async def _notice_call(peer: Peer, desk: Desk) -> None:
+    """Say it when the other side is heard, and there is still no connection."""
+    while True:
+        await asyncio.sleep(_CALLS_S)
+        remote = peer.trial().remote
+        if any(each.heard for each in remote):
+            desk.tell(events.Connecting(len(remote)))
+            return
 
 
 async def _show_answer(shown: ShownCode, *, at_once: bool) -> None:

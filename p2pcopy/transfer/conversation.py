@@ -25,6 +25,7 @@ from p2pcopy.errors import (
     PeerVersionError,
     ProtocolError,
 )
+from p2pcopy.quantities import duration
 from p2pcopy.transfer import wire
 from p2pcopy.transfer.ledger import Ledger
 from p2pcopy.transfer.wire import Role
@@ -245,7 +246,7 @@ class Conversation(ABC, Generic[Action]):
         if self.state is State.HELLO and now - self._opened > self.limits.hello_s:
             raise ConnectionLost("the other side is connected but says nothing", _RERUN)
         if now - self._heard > self.limits.silence_s:
-            raise ConnectionLost(f"nothing was heard of the other side for {now - self._heard:.0f} s", _RERUN)
+            raise ConnectionLost(f"nothing was heard of the other side for {duration(now - self._heard)}", _RERUN)
         if self.state is State.HELLO or now - self._pinged < self.limits.ping_s:
             return
         self._pinged = now

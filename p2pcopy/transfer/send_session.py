@@ -72,6 +72,7 @@ class SendSession(Session):
         self._skipped_bytes = 0
         self._resumed: dict[int, int] = {}
         self._current = ""
+        self._is_reading = False
 
     async def run(self) -> None:
         try:
@@ -190,7 +191,10 @@ class SendSession(Session):
         self._wake_read.clear()
         last = self.machine.all_accepted
         again, self._again = self._again, []
-        return await self._disk.run(self._batches.next, again, self._pace.size, self._message_size), last
+        self._is_reading = True
+        batch = await self._disk.run(self._batches.next, again, self._pace.size, self._message_size)
+        self._is_reading = False
+        return batch, last
 
     @property
     def _message_size(self) -> int:
@@ -258,5 +262,6 @@ class SendSession(Session):
             files_done=machine.files_done,
             files_total=summary.files - self._skipped_files if complete else None,
             file=self._current,
+            waits_for="source" if self._is_reading else "" if machine.room > 0 else "other_side",
             bytes_resumed=resumed,
         )

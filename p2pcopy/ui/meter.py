@@ -72,6 +72,8 @@ class Pace:
     def __init__(self) -> None:
         self._bytes = RateMeter()
         self._work = RateMeter()
+        self._moved = -1
+        self._moved_at = 0.0
 
     def pause(self) -> None:
         """See RateMeter."""
@@ -86,11 +88,17 @@ class Pace:
     def rated(self, progress: events.Progress, now: float) -> events.Progress:
         """The same progress with rate and time left, where whoever told it did not know them: of what moves in this run."""
         moved = progress.bytes_done - progress.bytes_resumed
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, now
         self._bytes.add(now, moved)
         self._work.add(now, moved + FILE_COST * progress.files_done)
         if progress.rate_bytes_per_s or progress.eta_s is not None:
             return progress
         return replace(progress, rate_bytes_per_s=self._bytes.rate(now), eta_s=self._eta(progress, now))
+
+    def still_s(self, now: float) -> float:
+        """For how long nothing has moved."""
+        return now - self._moved_at
 
     def _eta(self, progress: events.Progress, now: float) -> float | None:
         if progress.bytes_total is None:

@@ -22,6 +22,7 @@ from p2pcopy.ui.tally import SHOWN, Tally
 PROGRESS_S: Final = 5.0
 WAITING_S: Final = 300.0
 STALLED_S: Final = 30.0
+STILL_S: Final = 2.0
 _BETWEEN: Final = "<->"
 _ARROW: Final = "->"
 
@@ -212,7 +213,8 @@ class Plain(Closing):
         if not self._show_progress or now < self._progress_due:
             return
         self._progress_due = now + PROGRESS_S
-        self._say("progress", wording.progress(progress))
+        held_up = wording.held_up(event, self._role, self._destination) if self._pace.still_s(now) >= STILL_S else ""
+        self._say("progress", wording.progress(progress) + (f"; {held_up}" if held_up else ""))
 
     def _done(self, event: events.Done) -> None:
         self._say("done" if event.ok else "incomplete", wording.outcome(event, self._role))

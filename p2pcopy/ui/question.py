@@ -47,14 +47,10 @@ def parse_save(text: str) -> bool | Literal["list"] | None:
 
 
 def existing_question(manifest: events.Manifest) -> str:
-    """Asked when names are taken by other files. Where there is more to come than these, they can be left to fail."""
+    """Asked when names are taken by other files."""
     number = manifest.existing
-    others = "is" if manifest.same == 1 else "are"
-    same = f" ({manifest.same:,} more {others} the same and left alone)" if manifest.same else ""
-    whole = manifest.files + manifest.directories + manifest.links
-    resume = "r[e]sume without them, " if whole > number else ""
-    verb = "exists" if number == 1 else "exist"
-    return f"{count(number, 'file')} {verb} already{same}: [s]kip, re[n]ame, re[p]lace, {resume}[c]ancel? [C] "
+    these = "The name of one file is taken" if number == 1 else f"The names of {count(number, 'file')} are taken"
+    return f"{these}: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
 
 
 def parse_existing(text: str) -> Existing | Literal["cancel"] | None:

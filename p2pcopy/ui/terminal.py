@@ -18,6 +18,7 @@ from p2pcopy.ui.screen import Out, Region
 from p2pcopy.ui.tally import SHOWN, Tally
 
 FRAME_S: Final = 0.125
+STILL_S: Final = 2.0  # for so long nothing has to move before it is said why
 _ANSWERED_S: Final = 10.0  # for so long no more is asked for after an answer code
 
 
@@ -297,7 +298,11 @@ class Terminal(Closing):
             self._view = None
             self._draw(throttled=True)
             return
-        self._view = lambda width: views.progress_lines(progress, self._tally.short(), self._path, width, self._symbols)
+        held_up = ""
+        if self._pace.still_s(now) >= STILL_S and self._stall is None:
+            held_up = wording.held_up(event, self._look.role, self._destination)
+        extra = views.Extra(self._tally.short(), self._path, held_up)
+        self._view = lambda width: views.progress_lines(progress, extra, width, self._symbols)
         self._draw(throttled=True)
 
     def _end_view(self) -> None:

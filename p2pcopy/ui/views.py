@@ -55,12 +55,22 @@ def cells(text: str) -> int:
     return sum(_cell_width(character) for character in text)
 
 
-def progress_lines(progress: events.Progress, tally: str, path: str, width: int, symbols: Symbols) -> list[Pieces]:
-    """Total bar, counts, current file; tally: what failed or was skipped; path: its kind. Made for width columns."""
+@dataclass(frozen=True)
+class Extra:
+    """What stands beside the progress. tally: what failed or was skipped; path: its kind; held_up: by what, "" for nothing."""
+
+    tally: str = ""
+    path: str = ""
+    held_up: str = ""
+
+
+def progress_lines(progress: events.Progress, extra: Extra, width: int, symbols: Symbols) -> list[Pieces]:
+    """Total bar, counts, current file, and what holds it up. Made for width columns."""
     head, amount = _total(progress, width, symbols)
     counts = "" if progress.files_total == 1 else files_done(progress)
-    second = [(text, style) for text, style in ((counts, ""), (tally, "yellow"), (path, "dim")) if text]
-    lines = [head, amount, _spaced(second), _current(progress, width, symbols)]
+    second = [(text, style) for text, style in ((counts, ""), (extra.tally, "yellow"), (extra.path, "dim")) if text]
+    held_up: Pieces = [("      ", ""), (shorten(extra.held_up, width - 7, symbols.ellipsis), "yellow")]
+    lines = [head, amount, _spaced(second), _current(progress, width, symbols), held_up if extra.held_up else []]
     return [line for line in lines if line]
 
 

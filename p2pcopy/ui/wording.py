@@ -101,6 +101,17 @@ def progress(now: events.Progress) -> str:
     return ", ".join(parts)
 
 
+def held_up(now: events.Progress, role: Role, destination: str) -> str:
+    """ "Waiting for the disk", "Waiting for the program that reads standard output"; empty when nothing holds it up here."""
+    if now.waits_for == "destination":
+        return f"Waiting for {'the disk' if destination else 'the program that reads standard output'}"
+    if now.waits_for == "source":
+        return f"Waiting for {display(now.file) or 'the source'} to be read"
+    if now.waits_for == "other_side" and role == "send":
+        return "Waiting for the other side to take it"
+    return ""
+
+
 def files_done(now: events.Progress) -> str:
     """ "12 of 40 files", "12 files" while the number is not known."""
     if now.files_total is None:
