@@ -103,5 +103,5 @@ class Pace:
     def _eta(self, progress: events.Progress, now: float) -> float | None:
         if progress.bytes_total is None:
             return None
-        files = 0 if progress.files_total is None else progress.files_total - progress.files_done
-        return self._work.eta(now, max(0, progress.bytes_total - progress.bytes_done) + FILE_COST * max(0, files))
+        others = 0 if progress.files_total is None else progress.files_total - progress.files_done - 1
+        return self._work.eta(now, max(0, progress.bytes_total - progress.bytes_done) + FILE_COST * max(0, others))

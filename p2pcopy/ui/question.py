@@ -48,9 +48,8 @@ def parse_save(text: str) -> bool | Literal["list"] | None:
 
 def existing_question(manifest: events.Manifest) -> str:
     """Asked when names are taken by other files."""
-    number = manifest.existing
-    these = "The name of one file is taken" if number == 1 else f"The names of {count(number, 'file')} are taken"
-    return f"{these}: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
+    taken = f"{count(manifest.existing, 'name')} {'is' if manifest.existing == 1 else 'are'} taken"
+    return f"{taken}: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
 
 
 def parse_existing(text: str) -> Existing | Literal["cancel"] | None:

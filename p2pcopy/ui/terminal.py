@@ -13,6 +13,7 @@ from p2pcopy.quantities import duration
 from p2pcopy.ui import outline, views, wording
 from p2pcopy.ui.ink import Ink
 from p2pcopy.ui.meter import Pace
+from p2pcopy.ui.question import save_question
 from p2pcopy.ui.reporter import Closing, CodeSink, Role
 from p2pcopy.ui.screen import Out, Region
 from p2pcopy.ui.tally import SHOWN, Tally
@@ -251,28 +252,26 @@ class Terminal(Closing):
         sending = self._look.role == "send"
         self._destination = wording.directory(event)
         if not sending or self._look.verbose:
-            rows = outline.outline(event, None if self._look.verbose else self._rows_for_outline(event))
+            rows = outline.outline(event, None) if self._look.verbose else self._fitting(event)
             self.all_shown = outline.is_whole(rows)
-            width = self._outline_width(rows)
-            for row in rows:
-                indented = "  " * (row.depth + 1) + row.name
-                pad = " " * max(2, width + 4 - views.cells(indented)) if row.detail else ""
-                self._say([(indented + pad, ""), (row.detail, "dim")])
+            for line in views.outline_lines(rows, self._out.size.columns):
+                self._say(line)
         if not sending:
             self._view = None
         self._say([("Offered: ", "bold"), (wording.totals(event), "")])
         self._draw()
 
-    def _outline_width(self, rows: list[outline.Row]) -> int:
-        """Of the names that have a detail behind them; names are never cut, longer ones push it aside."""
-        longest = max((views.cells(row.name) + 2 * row.depth for row in rows if row.detail), default=0)
-        return min(longest, max(16, self._out.size.columns - 28))
-
-    def _rows_for_outline(self, event: events.Manifest) -> int:
-        """The list, its totals and the question stay on one screen."""
+    def _fitting(self, event: events.Manifest) -> list[outline.Row]:
+        """As many rows as stay on one screen with the totals and the question."""
         columns, lines = self._out.size
-        totals = 1 + views.cells(f"Offered: {wording.totals(event)}") // columns
-        return max(3, min(outline.ROWS, lines - 5 - totals))
+        below = [f"Offered: {wording.totals(event)}", save_question(event, all_shown=False)]
+        room = lines - 1 - sum(len(views.wrapped(each, columns - 7)) for each in below)
+        for limit in range(min(outline.ROWS, room), 3, -1):
+            rows = outline.outline(event, limit)
+            shown = ["".join(text for text, _ in line) for line in views.outline_lines(rows, columns)]
+            if sum(-(-views.cells(line) // columns) for line in shown) <= room:
+                return rows
+        return outline.outline(event, 3)
 
     def _note(self, event: events.Note) -> None:
         self._notes += 1
@@ -301,8 +300,12 @@ class Terminal(Closing):
         held_up = ""
         if self._pace.still_s(now) >= STILL_S and self._stall is None:
             held_up = wording.held_up(event, self._look.role, self._destination)
-        extra = views.Extra(self._tally.short(), self._path, held_up)
-        self._view = lambda width: views.progress_lines(progress, extra, width, self._symbols)
+
+        def view(width: int) -> list[views.Pieces]:
+            extra = views.Extra(self._tally.short(), self._path, held_up)
+            return views.progress_lines(progress, extra, width, self._symbols)
+
+        self._view = view
         self._draw(throttled=True)
 
     def _end_view(self) -> None:
@@ -314,6 +317,8 @@ class Terminal(Closing):
         self._list_tally()
         out = wording.left_out(event)
         self._say([(wording.outcome(event, self._look.role), "bold green" if event.ok else "bold yellow")])
+        if event.ok and out:
+            self._say([(out, "yellow")])
         if self._destination:
             self._say([(f"Saved in {self._destination}", "")])
         self._say([(wording.path_line(event.path, self._symbols.between), "dim")])
@@ -322,8 +327,6 @@ class Terminal(Closing):
         if not event.ok:
             self._say([(f"Not complete: {out or 'something was left out'}", "bold yellow")])
             self._say([(wording.AGAIN, "")])
-        elif out:
-            self._say([(out, "yellow")])
         self._draw()
 
     def _failed(self, event: events.Failed) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from p2pcopy import events, quantities
 from p2pcopy.files.names import display
 from p2pcopy.ui import wording
+from p2pcopy.ui.outline import Row
 from p2pcopy.ui.reporter import Role
 from p2pcopy.ui.wording import files_done, other_command
 
@@ -69,8 +70,8 @@ def progress_lines(progress: events.Progress, extra: Extra, width: int, symbols:
     head, amount = _total(progress, width, symbols)
     counts = "" if progress.files_total == 1 else files_done(progress)
     second = [(text, style) for text, style in ((counts, ""), (extra.tally, "yellow"), (extra.path, "dim")) if text]
-    held_up: Pieces = [("      ", ""), (shorten(extra.held_up, width - 7, symbols.ellipsis), "yellow")]
-    lines = [head, amount, _spaced(second), _current(progress, width, symbols), held_up if extra.held_up else []]
+    lines = [head, amount, _spaced(second), _indented(display(progress.file), "", width, symbols)]
+    lines.append(_indented(extra.held_up, "yellow", width, symbols))
     return [line for line in lines if line]
 
 
@@ -165,8 +166,21 @@ def wrapped(text: str, width: int) -> list[str]:
                 continue
             head = max(1, next((n for n in range(len(word), 0, -1) if cells(word[:n]) <= width), 1))
             rows[-1], word = word[:head], word[head:]
-            rows.append("")
+            if word:
+                rows.append("")
     return rows
+
+
+def outline_lines(rows: Sequence[Row], width: int) -> list[Pieces]:
+    """A manifest with its details in a column. Names are never cut; a longer one pushes its detail aside."""
+    longest = max((cells(row.name) + 2 * row.depth for row in rows if row.detail), default=0)
+    column = min(longest, max(16, width - 28)) + 4
+    lines: list[Pieces] = []
+    for row in rows:
+        name = "  " * (row.depth + 1) + row.name
+        pad = " " * max(2, column - cells(name)) if row.detail else ""
+        lines.append([(name + pad, ""), (row.detail, "dim")])
+    return lines
 
 
 def tried_lines(tried: Sequence[events.Tried]) -> list[Pieces]:
@@ -205,11 +219,8 @@ def _total(progress: events.Progress, width: int, symbols: Symbols) -> tuple[Pie
     return [(percent, "bold"), *drawn, (speed, "cyan"), (eta, "")], [(f"      {amount}", "")]
 
 
-def _current(progress: events.Progress, width: int, symbols: Symbols) -> Pieces:
-    if not progress.file:
-        return []
-    room = width - 1 - 6
-    return [("      ", ""), (shorten(display(progress.file), room, symbols.ellipsis), "")]
+def _indented(text: str, style: str, width: int, symbols: Symbols) -> Pieces:
+    return [("      ", ""), (shorten(text, width - 7, symbols.ellipsis), style)] if text else []
 
 
 def _spaced(parts: Pieces) -> Pieces:

@@ -27,7 +27,7 @@ _POLICIES: Final[dict[str, str]] = {
     Existing.REPLACE: "replaced",
     Existing.RESUME: "fails",
 }
-AGAIN: Final = "Run the same two commands again, with fresh codes: they send what is missing."
+AGAIN: Final = "The same two commands, with fresh codes, send what is missing."
 _RATED_S: Final = 1.0
 _TRIED: Final = {"stun": "STUN", "turn": "TURN", "own": "here", "peer": "there"}
 
