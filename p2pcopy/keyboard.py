@@ -30,6 +30,7 @@ from p2pcopy.ui.question import (
 from p2pcopy.ui.reporter import Reporter
 
 _LIST_BATCH: Final = 512
+_NOTHING_SAVED: Final = "Nothing was saved. To get it after all, run the same two commands, with a fresh code."
 _Answer = TypeVar("_Answer")
 
 
@@ -133,12 +134,12 @@ def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: 
 
     async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
         if not yes and not await _save(manifest, entries):
-            raise Declined("the offer was not accepted")
+            raise Declined("the offer was not accepted", _NOTHING_SAVED)
         if not manifest.existing or existing is not Existing.ASK:
             return existing
         choice = await _reply(existing_question(manifest), parse_existing)
         if not isinstance(choice, Existing):
-            raise Declined("the offer was not accepted, as files exist already")
+            raise Declined("the offer was not accepted, as names are taken", _NOTHING_SAVED)
         return choice
 
     async def _save(manifest: events.Manifest, entries: Listing) -> bool:

@@ -321,7 +321,7 @@ class Terminal(Closing):
             self._say([(out, "yellow")])
         if self._destination:
             self._say([(f"Saved in {self._destination}", "")])
-        self._say([(wording.path_line(event.path, self._symbols.between), "dim")])
+        self._say([(f"Path: {wording.path_short(event.path)}", "dim")])
         if self._look.verbose and self._data_path_told:
             self._say([(f"Data path: {self._data_path_told}", "dim")])
         if not event.ok:

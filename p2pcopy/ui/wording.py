@@ -128,11 +128,23 @@ def path_kind(path: events.Path) -> str:
 
 def path_line(path: events.Path, between: str) -> str:
     """ "direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms"; between: the arrow."""
-    kind = path_kind(path)
-    if path.kind is events.PathKind.RELAYED:
-        kind += f" by {display(path.relay)}," if path.relay else " by the other side's server,"
-    time = "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
-    return f"{kind} {display(path.local)} {between} {display(path.remote)}{time}"
+    comma = "," if path.kind is events.PathKind.RELAYED else ""
+    return f"{_way(path)}{comma} {display(path.local)} {between} {display(path.remote)}{_round_trip(path)}"
+
+
+def path_short(path: events.Path) -> str:
+    """ "direct, local network, 0.4 ms", "relayed by turn:turn.example.org, 38.2 ms"."""
+    return _way(path) + _round_trip(path)
+
+
+def _way(path: events.Path) -> str:
+    if path.kind is not events.PathKind.RELAYED:
+        return path_kind(path)
+    return "relayed by " + (display(path.relay) if path.relay else "the other side's server")
+
+
+def _round_trip(path: events.Path) -> str:
+    return "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
 
 
 def data_path(told: events.DataPath) -> str:

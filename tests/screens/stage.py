@@ -57,15 +57,19 @@ class Person(Tmux):
         self.until_seen(f"{name}$")
 
     def runs(self, command: str) -> None:
-        """On a clean screen."""
-        self.enter("clear")
-        self.until(lambda rows: not any(row.strip() for row in rows[1:]))
+        """Begin a command."""
         self.enter(command)
+        self.until_seen(f"{self.name}$ {command[:20]}")
+
+    def clears(self) -> None:
+        """The screen, which has more on it than the prompt."""
+        self.enter("clear")
+        self.until(lambda rows: [row.rstrip() for row in rows if row.strip()] == [f"{self.name}$"])
 
     def code(self) -> str:
         """The code on the screen, when it is there."""
         self.until(lambda _: bool(CODE.search(self.history())))
-        return CODE.findall(self.history())[-1]
+        return str(CODE.findall(self.history())[-1])
 
     def until_ready(self) -> None:
         """The shell takes the next command."""

@@ -170,6 +170,8 @@ def interrupted(here: Stage) -> None:
     here.ben.press("C-c")
     both_ready(here)
     here.shoot("The receiver presses Ctrl-C")
+    here.ada.clears()
+    here.ben.clears()
     here.ben.runs(receive.format(offered(here, send)))
     both_ready(here)
     here.shoot("The same two commands again")

@@ -183,7 +183,7 @@ def test_result_with_what_was_skipped(start: Start) -> None:
         "  renamed b.txt → b (1).txt",
         "Received 38 files, 285.0 MiB in 12 s (23.1 MiB/s)",
         "2 skipped",
-        "direct, local network 10.0.0.2:4242 ⇄ 10.0.0.3:5151, 0.4 ms",
+        "Path: direct, local network, 0.4 ms",
         "THE END",
     ]
 
