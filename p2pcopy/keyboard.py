@@ -30,7 +30,7 @@ from p2pcopy.ui.question import (
 from p2pcopy.ui.reporter import Reporter
 
 _LIST_BATCH: Final = 512
-_NOTHING_SAVED: Final = "Nothing was saved. To get it after all, run the same two commands, with a fresh code."
+_NOTHING_SAVED: Final = "Nothing was saved; both sides can start again, with a fresh code."
 _Answer = TypeVar("_Answer")
 
 

@@ -99,7 +99,7 @@ class Clock:
 
 PONG_GAP_S: Final = 0.1
 LATE_TICK_S: Final = 2.0
-_ASK_THEM: Final = "Ask the other side why; to offer it again, run the same two commands, with a fresh code."
+_ASK_THEM: Final = "Ask why; then both sides can start again, with a fresh code."
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
 
