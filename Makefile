@@ -8,6 +8,8 @@ BENCH_ARGS ?=
 NETWORKS_ARGS ?=
 BREAKS_ARGS ?=
 FAULTS_ARGS ?=
+SCREENS_ARGS ?=
+RESUME_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
@@ -15,19 +17,22 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled bench networks breaks faults hostile fuzz clean
+.PHONY: help demo test check lint types cover compiled installs bench networks breaks faults resume hostile fuzz screens clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
 	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests and check the coverage"
+	@echo "make installs  install it with pip, pipx and uv, and with the oldest versions that it takes"
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
 	@echo "make breaks    break paths during transfers, and measure relays, as root (BREAKS_ARGS=...)"
 	@echo "make faults    let a thousand transfers go wrong at random moments, as root (FAULTS_ARGS=...)"
+	@echo "make resume    kill transfers of much and of many, run them again, and tell what that costs (RESUME_ARGS=...)"
 	@echo "make hostile   meet peers that break the protocol in every way"
 	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
+	@echo "make screens   play both sides on real terminals, and write docs/screens.md, as root (SCREENS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 
@@ -55,6 +60,9 @@ cover: compiled
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"
 
+installs: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m installs
+
 bench: compiled
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
 
@@ -67,8 +75,14 @@ breaks: $(READY)
 faults: compiled
 	PYTHONPATH=tests:tests/e2e $(BIN)/python -m faults $(FAULTS_ARGS)
 
+resume: compiled
+	PYTHONPATH=tests $(BIN)/python -m resume $(RESUME_ARGS)
+
 hostile: compiled
 	cd tests && PYTHONPATH=.:e2e:net $(abspath $(BIN))/python -m hostile
+
+screens: $(READY)
+	cd tests && PYTHONPATH=.:ui:e2e $(abspath $(BIN))/python -m screens $(SCREENS_ARGS)
 
 # Where there is no wheel of atheris, hypothesis draws the inputs.
 fuzz: compiled

@@ -137,8 +137,9 @@ class Tried:
 class Mark(StrEnum):
     """What an entry meets at the destination.
 
-    EXISTS: its name is taken; SAME: by a file of the same size and time, which stays; COMPARED: by one whose content decides;
-    FAILS: by something that keeps it out whatever the policy is; BEGUN: an earlier run has left a part of it.
+    EXISTS: its name is taken; SAME: it is there already, and stays; COMPARED: by a file whose content decides; FAILS: by something
+    that keeps it out. BEGUN: an earlier run has left a part of it, which it goes on with; BEGUN_EXISTS: the same, and its name is
+    taken; STALE: what an earlier run has left of it is of no use.
     """
 
     NEW = "new"
@@ -147,6 +148,8 @@ class Mark(StrEnum):
     COMPARED = "compared"
     FAILS = "fails"
     BEGUN = "begun"
+    BEGUN_EXISTS = "begun-exists"
+    STALE = "stale"
 
 
 @dataclass(frozen=True)
@@ -293,12 +296,14 @@ class Served:
 class Unfinished:
     """What an earlier run has left of a file. path: of the part file, or else of its journal, below the directory searched.
 
-    bytes_there: of the file, by its journal; bytes_total: of the whole file, None where no journal tells it; bytes_on_disk: taken
-    by the part file and its journal; in_use: another process is writing it.
+    file: that it is for, "" where its name is too long to be told; bytes_there: of it, by the journal; bytes_total: of the whole
+    file, None where no journal tells it; bytes_on_disk: taken by the part file and its journal; in_use: another process is writing
+    it, or receives into a directory above it.
     """
 
     event: ClassVar[str] = "unfinished"
     path: str
+    file: str
     bytes_there: int
     bytes_total: int | None
     bytes_on_disk: int
@@ -309,7 +314,10 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class UnfinishedTotal:
-    """The end of `p2pcopy parts`. files, bytes_on_disk: of those that were told and are still there."""
+    """The end of `p2pcopy parts`. files, bytes_on_disk: of those that were told and are still there.
+
+    files_in_use: those of them that cannot be removed now; files_younger: not told, as --older leaves them alone.
+    """
 
     event: ClassVar[str] = "unfinished_total"
     files: int
@@ -317,6 +325,8 @@ class UnfinishedTotal:
     bytes_on_disk: int
     bytes_removed: int
     directory: str
+    files_in_use: int
+    files_younger: int
 
 
 Event = (

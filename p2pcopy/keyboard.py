@@ -13,12 +13,12 @@ from typing import Final, TypeVar
 
 from p2pcopy import events
 from p2pcopy.config import Existing
-from p2pcopy.console import Console, held
 from p2pcopy.errors import Declined, UsageError
 from p2pcopy.signaling import exchange
 from p2pcopy.signaling.exchange import Lines, LineSource
 from p2pcopy.stops import Stops
 from p2pcopy.transfer.receive_session import Ask, Listing
+from p2pcopy.tty import Tty, held
 from p2pcopy.ui.question import (
     confirm_question,
     existing_question,
@@ -37,20 +37,20 @@ _Answer = TypeVar("_Answer")
 @dataclass(frozen=True)
 class Keyboard:
     """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer;
-    console: the terminal, where the display draws what is typed there."""
+    tty: the terminal, where the display draws what is typed there."""
 
     lines: Lines | None
     person: Lines | None
-    console: Console | None = None
+    tty: Tty | None = None
 
     @contextmanager
     def held(self, stops: Stops) -> Iterator[None]:
         """The terminal belongs to the display meanwhile."""
-        if self.console is None:
+        if self.tty is None:
             yield
             return
-        stops.at_last = self.console.abandon
-        with held(self.console):
+        stops.at_last = self.tty.abandon
+        with held(self.tty):
             yield
 
     def typed(self, reporter: Reporter) -> LineSource | None:
@@ -103,8 +103,8 @@ def find_keyboard(reporter: Reporter, *, busy: bool) -> Keyboard:
     if descriptor is None:
         return Keyboard(None, None)
     if reporter.draws_typing:
-        console = Console(descriptor, reporter)
-        return Keyboard(console, console, console)
+        tty = Tty(descriptor, reporter)
+        return Keyboard(tty, tty, tty)
     lines = Lines(descriptor, name="the terminal" if busy else "standard input")
     return Keyboard(lines, lines)
 

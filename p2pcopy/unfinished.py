@@ -29,15 +29,15 @@ def run_parts(settings: PartsSettings, show: Callable[[str], None]) -> ExitCode:
         if settings.json:
             show(to_json(event) + "\n")
         elif isinstance(event, events.Note):
-            complaints.write(partslist.as_text(event))
+            complaints.write(partslist.as_text(event, removing=settings.remove))
             complaints.wait()
         else:
-            show(out.encodable(partslist.as_text(event)))
+            show(out.encodable(partslist.as_text(event, removing=settings.remove)))
     return ExitCode.OK if complete else ExitCode.LOCAL
 
 
 def _events(settings: PartsSettings) -> Iterator[events.PartsEvent]:
-    left = removed = left_bytes = removed_bytes = 0
+    left = removed = left_bytes = removed_bytes = in_use = younger = 0
     now = time.time()
     for found in leftovers.find(settings.directory):
         if isinstance(found, leftovers.Unread):
@@ -45,6 +45,7 @@ def _events(settings: PartsSettings) -> Iterator[events.PartsEvent]:
             continue
         age_s = max(0.0, now - found.changed_s)
         if age_s < settings.older_s:
+            younger += 1
             continue
         gone = False
         if settings.remove and not found.in_use:
@@ -58,5 +59,7 @@ def _events(settings: PartsSettings) -> Iterator[events.PartsEvent]:
         else:
             left += 1
             left_bytes += found.taken
-        yield events.Unfinished(found.path, found.held, found.size, found.taken, age_s, found.in_use, gone)
-    yield events.UnfinishedTotal(left, removed, left_bytes, removed_bytes, str(Path(settings.directory).absolute()))
+            in_use += found.in_use
+        yield events.Unfinished(found.path, found.file, found.held, found.size, found.taken, age_s, found.in_use, gone)
+    directory = str(Path(settings.directory).absolute())
+    yield events.UnfinishedTotal(left, removed, left_bytes, removed_bytes, directory, in_use, younger)

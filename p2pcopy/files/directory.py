@@ -12,7 +12,7 @@ from typing import Final
 
 from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import InternalError, LocalFileError
-from p2pcopy.events import FileStatus
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import faults
 from p2pcopy.files.dirs import OpenDirectories, split
 from p2pcopy.files.journalfile import Journaling
@@ -120,13 +120,16 @@ class DirectoryStore:
         self._block_size = block_size
 
     def resolve(self, existing: Existing) -> None:
-        """The user has said what happens to entries whose names are taken."""
+        """What happens to entries whose names are taken."""
         self._placing.existing = existing
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
         self._placing.expect(entry.path)
         self._reusable += self._present.part_bytes(entry)
         return self._present.clash(entry)
+
+    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
+        return self._present.mark(entry, clash)
 
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         return self._present.refuses(index, entry)
@@ -345,7 +348,8 @@ class DirectoryStore:
         if isinstance(error, PartLocked):
             raise LocalFileError(
                 f"another p2pcopy is writing {display(str(error))} in {shown}",
-                "Wait until it has finished, or choose another place with --output.",
+                "It may be a run of yours that is stalled, or suspended with Ctrl-Z: look with jobs and pgrep -fl p2pcopy. "
+                "Wait until it has finished or end it, or choose another place with --output.",
             ) from error
         if not isinstance(error, OSError):
             return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -161,6 +162,19 @@ def read(directory: Directory, name: str, owner: int) -> tuple[int, Journal]:
     except BaseException:
         os.close(fd)
         raise
+
+
+def peek(directory: Directory, name: str) -> Header | None:
+    """What a journal is about; None when it tells of no block, or may not be read. Raises JournalFault, OSError."""
+    try:
+        fd = directory.open(name, read_only=True)
+    except PermissionError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size < journal.HEADER_SIZE + journal.RECORD_SIZE:
+            return None
+        return Header.decode(file.read(journal.HEADER_SIZE))
 
 
 def read_bytes(fd: int) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 from p2pcopy.errors import LocalFileError
-from p2pcopy.files import faults, journal, journalfile, plain
+from p2pcopy.files import faults, journal, journalfile, locks, plain
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.journal import Journal, JournalFault
 from p2pcopy.files.names import JOURNAL_SUFFIX, PART_SUFFIX, display
@@ -23,12 +23,14 @@ _HINT: Final = "Name another directory."
 class Leftover:
     """A part file with its journal, or one of them alone.
 
-    path: of the part file, or else of the journal, relative to where the search began, with "/". held: bytes of the file that the
-    journal tells of; size: of the whole file, None where no journal tells it. taken: bytes on the disk. changed_s: when it changed
-    last, in seconds since the epoch. in_use: another process is writing it.
+    path: of the part file, or else of the journal, relative to where the search began, with "/"; file: the same of the file that it
+    is for, "" where its name is too long to be told. held: bytes of the file that the journal tells of; size: of the whole file,
+    None where no journal tells it. taken: bytes on the disk. changed_s: when it changed last, in seconds since the epoch.
+    in_use: another process is writing it, or receives into a directory that it is below of, and may go on with it.
     """
 
     path: str
+    file: str
     held: int
     size: int | None
     taken: int
@@ -45,13 +47,13 @@ class Unread:
 
 
 def find(root: str) -> Generator[Leftover | Unread, None, None]:
-    """All leftovers below a directory, in the order of the disk, without following links. Raises LocalFileError for root itself.
+    """All leftovers below a directory, sorted by their names, without following links. Raises LocalFileError for root itself.
 
-    Two descriptors are open for each level of depth, and nothing else is kept: what is found may be removed on the way.
+    Two descriptors are open for each level of depth, and the names of leftovers and directories of each level are kept.
     """
     top = _open(root)
     try:
-        yield from _search(top, "")
+        yield from _search(top, "", _is_below_destination(top))
     finally:
         top.close()
 
@@ -62,14 +64,20 @@ def remove(root: str, found: Leftover) -> bool:
     with ExitStack() as opened:
         directory = _open(root)
         opened.callback(directory.close)
+        way = [directory]
         for step in above:
             directory = directory.child(step)
             opened.callback(directory.close)
-        if not _remove_file(directory, name):
+            way.append(directory)
+
+        def is_free() -> bool:
+            return not (any(map(_is_destination, way)) or _is_below_destination(way[0]))
+
+        if not _remove_file(directory, name, is_free):
             return False
         if name.endswith(PART_SUFFIX):
-            _remove_file(directory, _twin(name))
-    return True
+            _remove_file(directory, _twin(name), is_free)
+        return True
 
 
 def _open(root: str) -> Directory:
@@ -82,22 +90,46 @@ def _open(root: str) -> Directory:
         raise LocalFileError(f"{shown} cannot be read: {faults.reason(error)}", _HINT) from error
 
 
-def _search(directory: Directory, path: str) -> Iterator[Leftover | Unread]:
+def _is_destination(directory: Directory) -> bool:
+    return directory.fd is not None and locks.is_occupied(directory.fd)
+
+
+def _is_below_destination(directory: Directory) -> bool:
+    """Whether a transfer is running in a directory that this one is below of; none of ours is above what we may not read."""
+    if directory.fd is None:
+        return False
+    with ExitStack() as opened, suppress(OSError):
+        while True:
+            above = directory.child(os.pardir)
+            opened.callback(above.close)
+            if os.path.samestat(above.stat(), directory.stat()):
+                return False
+            if _is_destination(above):
+                return True
+            directory = above
+    return False
+
+
+def _search(directory: Directory, path: str, occupied: bool) -> Iterator[Leftover | Unread]:
+    """occupied: a transfer is running further up."""
     prefix = f"{path}/" if path else ""
+    occupied = occupied or _is_destination(directory)
     try:
         with directory.scan() as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith(".") and name.endswith((PART_SUFFIX, JOURNAL_SUFFIX)):
-                    if (found := _look(directory, name, prefix)) is not None:
-                        yield found
-                elif entry.is_dir(follow_symlinks=False):
-                    yield from _search_below(directory, name, prefix + name)
+            names = sorted(
+                entry.name for entry in entries if _has_name(entry.name) or entry.is_dir(follow_symlinks=False)
+            )
     except OSError as error:
         yield Unread(path, faults.reason(error))
+        return
+    for name in names:
+        if not _has_name(name):
+            yield from _search_below(directory, name, prefix + name, occupied)
+        elif (found := _look(directory, name, prefix, occupied)) is not None:
+            yield found
 
 
-def _search_below(directory: Directory, name: str, path: str) -> Iterator[Leftover | Unread]:
+def _search_below(directory: Directory, name: str, path: str, occupied: bool) -> Iterator[Leftover | Unread]:
     try:
         below = directory.child(name)
     except (FileNotFoundError, NotADirectoryError):
@@ -106,31 +138,41 @@ def _search_below(directory: Directory, name: str, path: str) -> Iterator[Leftov
         yield Unread(path, faults.reason(error))
         return
     try:
-        yield from _search(below, path)
+        yield from _search(below, path, occupied)
     finally:
         below.close()
 
 
-def _look(directory: Directory, name: str, prefix: str) -> Leftover | None:
+def _has_name(name: str) -> bool:
+    return name.startswith(".") and name.endswith((PART_SUFFIX, JOURNAL_SUFFIX))
+
+
+def _look(directory: Directory, name: str, prefix: str, occupied: bool) -> Leftover | None:
     """What the part file or lone journal of this name is; None for what is no such file, or is told of with its part file."""
     status = _status(directory, name)
     if status is None:
         return None
-    if name.endswith(JOURNAL_SUFFIX):
-        if _status(directory, _twin(name)) is not None:
-            return None
-        return Leftover(prefix + name, 0, None, _taken(status), _changed(status), _in_use(directory, name))
-    if stat.S_ISLNK(status.st_mode):
-        return Leftover(prefix + name, 0, None, 0, _changed(status), False)
-    told = _journal(directory, _twin(name), status.st_ino)
+    alone = Leftover(
+        path=prefix + name,
+        file=prefix + final if (final := plain.final_name(name)) else "",
+        held=0,
+        size=None,
+        taken=_taken(status),
+        changed_s=_changed(status),
+        in_use=occupied or (stat.S_ISREG(status.st_mode) and _is_open(directory, name)),
+    )
     beside = _status(directory, _twin(name))
-    return Leftover(
-        prefix + name,
+    if name.endswith(JOURNAL_SUFFIX):
+        return alone if beside is None else None
+    if stat.S_ISLNK(status.st_mode) or beside is None:
+        return alone
+    told = _journal(directory, _twin(name), status.st_ino)
+    return replace(
+        alone,
         held=told.claimed_bytes if told else 0,
         size=told.header.size if told else None,
-        taken=_taken(status) + (_taken(beside) if beside else 0),
-        changed_s=max(_changed(status), _changed(beside) if beside else 0),
-        in_use=_in_use(directory, name),
+        taken=_taken(status) + _taken(beside),
+        changed_s=max(_changed(status), _changed(beside)),
     )
 
 
@@ -178,29 +220,47 @@ def _journal(directory: Directory, name: str, inode: int) -> Journal | None:
     return found if found.header.part.inode == inode & (2**64 - 1) else None
 
 
-def _in_use(directory: Directory, name: str) -> bool:
-    """What may not even be read is another user's, or has its final mode: no run is writing it."""
+def _is_open(directory: Directory, name: str) -> bool:
+    """Whether a transfer has it. What may not even be read is another user's, or has its final mode: no run is writing it."""
     try:
         fd = directory.open(name, read_only=True)
     except OSError:
         return False
     try:
-        return plain.is_locked(fd)
+        return not locks.look(fd)
     except OSError:
         return False
     finally:
         os.close(fd)
 
 
-def _remove_file(directory: Directory, name: str) -> bool:
-    """Whether it was there, was ours to remove, and nobody has it."""
+def _remove_file(directory: Directory, name: str, is_free: Callable[[], bool]) -> bool:
+    """Whether it was there, was ours to remove, and nobody has it. is_free: no transfer is running there; asked under its lock."""
     status = _status(directory, name)
     if status is None:
         return False
-    if stat.S_ISREG(status.st_mode) and _in_use(directory, name):
-        return False
-    try:
-        directory.remove(name)
-    except FileNotFoundError:
-        return False
+    with ExitStack() as opened:
+        # Nobody can begin with it between the look and the removal.
+        if stat.S_ISREG(status.st_mode) and not _hold(directory, name, opened):
+            return False
+        if not is_free():
+            return False
+        try:
+            directory.remove(name)
+        except FileNotFoundError:
+            return False
     return True
+
+
+def _hold(directory: Directory, name: str, opened: ExitStack) -> bool:
+    """Whether nobody has it; nobody can take it until opened is left. Windows removes only what is closed."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fd = directory.open(name, read_only=True)
+    except PermissionError:
+        return True  # as in _is_open()
+    except OSError:
+        return False
+    opened.callback(os.close, fd)
+    return locks.look(fd)

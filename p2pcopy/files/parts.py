@@ -141,7 +141,7 @@ class PartFile:
             self._journal.reopen(directory)
 
     def suspend(self) -> None:
-        """Close the descriptors, which gives up the lock; reopen() goes on."""
+        """Close the descriptors, which gives up the lock (that of the destination stays); reopen() goes on."""
         if self._fd is not None:
             # The inode number may now be given to another file, should this one be removed.
             self._identity = plain.identity(self._fd)

@@ -47,8 +47,6 @@ class Placing:
         """The outcome of an entry that is not stored because of a clash; None when it is, or when its content decides."""
         if clash.hopeless:
             return Outcome(index, FileStatus.FAILED, clash.reason)
-        if clash.same:
-            return Outcome(index, FileStatus.SKIPPED, _THERE)
         if clash.compare:
             return None
         return self._verdict(index, clash.obstacle)
@@ -57,6 +55,10 @@ class Placing:
     def gives_way(self) -> bool:
         """Whether an entry is stored although there is another file of its name."""
         return self.existing in (Existing.RENAME, Existing.REPLACE)
+
+    def keeps_out(self, obstacle: Obstacle) -> bool:
+        """Whether what is there stays although others would give way."""
+        return self.existing is Existing.REPLACE and obstacle not in (Obstacle.FILE, Obstacle.LINK)
 
     def candidates(self, path: str, directory: Directory) -> Iterator[tuple[str, os.stat_result]]:
         """What an earlier run may have stored for an entry: at its own name, or with RENAME at one with a number."""
@@ -70,11 +72,14 @@ class Placing:
             except FileNotFoundError:
                 return
 
-    def there_already(self, index: int, entry: Entry, directory: Directory) -> Outcome | None:
-        """The outcome when an earlier run has stored it, under a name with a number say. Raises OSError."""
+    def there_already(self, index: int, entry: Entry, directory: Directory, *, checksum: bool) -> Outcome | None:
+        """The outcome when an earlier run has stored it, under a name with a number say. checksum: as in clash().
+
+        Raises OSError.
+        """
         parent, name = split(entry.path)
         for other, found in self.candidates(entry.path, directory):
-            if is_same(entry, found):
+            if _is_there(entry, other, found, directory, checksum=checksum):
                 saved_as = "" if other == name else _joined(parent, other)
                 return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as)
         return None
@@ -120,7 +125,7 @@ class Placing:
                 return Outcome(index, FileStatus.SKIPPED, _REASONS[obstacle])
             case Existing.RENAME:
                 return None
-            case Existing.REPLACE if obstacle in (Obstacle.FILE, Obstacle.LINK):
+            case Existing.REPLACE if not self.keeps_out(obstacle):
                 return None
             case _:
                 return Outcome(index, FileStatus.FAILED, _REASONS[obstacle])
@@ -138,16 +143,22 @@ def clash(entry: Entry, name: str, directory: Directory, *, checksum: bool) -> C
     obstacle = obstacle_of(found)
     if entry.kind is Kind.DIRECTORY:
         return None if obstacle is Obstacle.DIRECTORY else Clash(obstacle, _REASONS[obstacle], hopeless=True)
-    if obstacle is Obstacle.LINK and entry.kind is Kind.LINK:
-        return Clash(obstacle, _REASONS[obstacle], same=directory.read_link(name) == entry.target)
+    same = _is_there(entry, name, found, directory, checksum=checksum)
     if obstacle is not Obstacle.FILE:
-        return Clash(obstacle, _REASONS[obstacle])
-    # Of empty files there is no content to compare.
-    compare = checksum and bool(entry.size) and is_as_long(entry, found)
-    same = is_as_long(entry, found) if checksum and not entry.size else not checksum and is_same(entry, found)
+        return Clash(obstacle, _REASONS[obstacle], same=same)
+    compare = checksum and not same and is_as_long(entry, found)
     return Clash(
         obstacle, _REASONS[obstacle], size=found.st_size, mtime_ns=found.st_mtime_ns, same=same, compare=compare
     )
+
+
+def _is_there(entry: Entry, name: str, found: os.stat_result, directory: Directory, *, checksum: bool) -> bool:
+    """Whether this is what an entry makes; with checksum, only where there is no content to compare. Raises OSError."""
+    if entry.kind is Kind.LINK:
+        return stat.S_ISLNK(found.st_mode) and directory.read_link(name) == entry.target
+    if checksum:
+        return not entry.size and is_as_long(entry, found)
+    return is_same(entry, found)
 
 
 def is_same(entry: Entry, found: os.stat_result) -> bool:

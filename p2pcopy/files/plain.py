@@ -7,22 +7,15 @@ import hashlib
 import os
 import stat
 import sys
-import time
 from typing import Final
 
-from p2pcopy.files import native
+from p2pcopy.files import locks, native
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.journal import Identity
 from p2pcopy.files.names import JOURNAL_SUFFIX, PART_SUFFIX
 
-if sys.platform != "win32":
-    import fcntl
-
 MAX_NAME_BYTES: Final = 255
-# Whoever looks whether a file is in use has its lock for an instant.
-_INSTANT_S: Final = 0.02
 _NO_FILE: Final = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK})
-_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
 
 
 class PartFault(Exception):
@@ -34,7 +27,7 @@ class PartLocked(Exception):
 
 
 def part_name(name: str) -> str:
-    """The name beside NAME: .NAME.p2pcopy-part, or with a hash for NAME where that would be too long for a directory."""
+    """The name beside NAME: .NAME.p2pcopy-part, or .HASH.p2pcopy-part.p2pcopy-part where that would be too long."""
     return f".{_stem(name)}{PART_SUFFIX}"
 
 
@@ -43,11 +36,20 @@ def journal_name(name: str) -> str:
     return f".{_stem(name)}{JOURNAL_SUFFIX}"
 
 
+def final_name(name: str) -> str:
+    """Of the file that this part file or journal is for; "" where only its hash is known."""
+    stem = name.removeprefix(".").removesuffix(PART_SUFFIX).removesuffix(JOURNAL_SUFFIX)
+    return "" if stem.endswith(PART_SUFFIX) else stem
+
+
 def _stem(name: str) -> str:
-    """One for both names, so that one can be told from the other."""
+    """One for both names, so that one can be told from the other.
+
+    A hash ends in the suffix itself: the name gate lets no such name through, so that no other file has the hash for a name.
+    """
     if len(encoded := os.fsencode(name)) + len(JOURNAL_SUFFIX) + 1 <= MAX_NAME_BYTES:
         return name
-    return hashlib.blake2b(encoded, digest_size=20).hexdigest()
+    return hashlib.blake2b(encoded, digest_size=20).hexdigest() + PART_SUFFIX
 
 
 def identity(fd: int) -> Identity:
@@ -143,41 +145,9 @@ def is_ours(status: os.stat_result, owner: int) -> bool:
 
 
 def lock(fd: int, name: str) -> None:
-    """Until the descriptor is closed. Raises PartLocked with the name."""
-    if sys.platform == "win32":
-        return
-    try:
-        if not _try_lock(fd):
-            time.sleep(_INSTANT_S)
-            if not _try_lock(fd):
-                raise PartLocked(name)
-    except OSError as error:
-        # A network file system without locks is no reason to store nothing.
-        if error.errno not in _NO_LOCKS:
-            raise
-
-
-def is_locked(fd: int) -> bool:
-    """Whether another process has it. Raises OSError."""
-    if sys.platform == "win32":
-        return False
-    try:
-        if _try_lock(fd):
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        return False
-    return True
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    """Until the descriptor is closed. Raises PartLocked with the name, OSError."""
+    if not locks.take(fd):
+        raise PartLocked(name)
 
 
 def _open(directory: Directory, name: str, *, read_only: bool = False) -> int:

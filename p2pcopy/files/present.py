@@ -5,17 +5,19 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from p2pcopy.events import FileStatus
+from p2pcopy.config import Existing
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import journalfile
 from p2pcopy.files.comparing import find_same
-from p2pcopy.files.dirs import OpenDirectories, split
+from p2pcopy.files.dirs import Directory, OpenDirectories, split
 from p2pcopy.files.journal import JournalFault
 from p2pcopy.files.journalfile import Journaling
 from p2pcopy.files.parts import PartFile
-from p2pcopy.files.placing import Placing, clash, no_way
+from p2pcopy.files.placing import Placing, clash, is_as_long, no_way
 from p2pcopy.files.plain import PartLocked, journal_name, part_name
-from p2pcopy.files.resume import take_up
+from p2pcopy.files.resume import fits, take_up
 from p2pcopy.transfer.held import Digests
 from p2pcopy.transfer.items import Clash, Obstacle, Outcome, Useless
 from p2pcopy.transfer.wire import Entry, Kind
@@ -47,10 +49,12 @@ class Present:
         self._reason = reason
 
     def clash(self, entry: Entry) -> Clash | None:
-        """What is in the way of an entry. Changes nothing."""
+        """What is in the way of an entry, or makes it needless. Changes nothing."""
         parent, name = split(entry.path)
         try:
-            return clash(entry, name, self._directories.get(parent), checksum=self._checksum)
+            directory = self._directories.get(parent)
+            found = clash(entry, name, directory, checksum=self._checksum)
+            return found if found is None else self._by_other_names(entry, found, directory)
         except FileNotFoundError:
             return None
         except NotADirectoryError:
@@ -58,14 +62,27 @@ class Present:
         except OSError as error:
             return Clash(Obstacle.NAME, self._reason(error), hopeless=True)
 
+    def mark(self, entry: Entry, found: Clash | None) -> Mark:
+        """What becomes of an entry under the policy of now. found: by clash(). Changes nothing."""
+        if found is None:
+            return {True: Mark.BEGUN, False: Mark.STALE, None: Mark.NEW}[self._fits(entry)]
+        if found.hopeless:
+            return Mark.FAILS
+        if found.same:
+            return Mark.SAME
+        if self._placing.gives_way:
+            if self._placing.keeps_out(found.obstacle):
+                return Mark.FAILS
+            if self._fits(entry):
+                return Mark.BEGUN_EXISTS
+        return Mark.COMPARED if found.compare else Mark.EXISTS
+
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         """The outcome of an entry that is not stored because of what is there; None when it is, or its content decides."""
         found = self.clash(entry)
         if found is None:
             return None
-        outcome = self._placing.refuses(index, found)
-        if outcome is None and not self._checksum:
-            outcome = self._there_already(index, entry)
+        outcome = self._there_already(index, entry) if found.same else self._placing.refuses(index, found)
         if outcome is not None and outcome.status is FileStatus.SKIPPED and self.may_be_resumed(entry):
             self._remove_orphan(entry)
         return outcome
@@ -113,9 +130,27 @@ class Present:
             self._reason(error)
             return None
 
+    def _fits(self, entry: Entry) -> bool | None:
+        if not self.may_be_resumed(entry):
+            return None
+        try:
+            return fits(self._directories.get(split(entry.path)[0]), entry)
+        except OSError:
+            return None  # who wants to go on with it finds out what is wrong
+
+    def _by_other_names(self, entry: Entry, found: Clash, directory: Directory) -> Clash:
+        """The same, with what an earlier run may have stored under a name with a number. Raises OSError."""
+        if found.same or found.hopeless or self._placing.existing is not Existing.RENAME:
+            return found
+        if self._placing.there_already(0, entry, directory, checksum=self._checksum) is not None:
+            return replace(found, same=True, compare=False)
+        alike = (is_as_long(entry, other) for _, other in self._placing.candidates(entry.path, directory))
+        return replace(found, compare=self._checksum and any(alike))
+
     def _there_already(self, index: int, entry: Entry) -> Outcome | None:
         try:
-            return self._placing.there_already(index, entry, self._directories.get(split(entry.path)[0]))
+            directory = self._directories.get(split(entry.path)[0])
+            return self._placing.there_already(index, entry, directory, checksum=self._checksum)
         except OSError as error:
             return Outcome(index, FileStatus.FAILED, self._reason(error))
 

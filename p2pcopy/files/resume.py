@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -49,6 +50,25 @@ def take_up(
         part = PartFile.resumed(entry.path, owner, fd, size, resumed)
         opened.pop_all()
     return part, digests_of({**found.synced, **good})
+
+
+def fits(directory: Directory, entry: Entry) -> bool | None:
+    """Whether an entry would go on with what an earlier run has left of it, by its journal; None when there is nothing of use.
+
+    A look only: take_up() may still find a damage. Raises OSError.
+    """
+    name = split(entry.path)[1]
+    try:
+        part = directory.lstat(part_name(name))
+        header = journalfile.peek(directory, journal_name(name))
+    except FileNotFoundError:
+        return None
+    except JournalFault:
+        return False
+    if header is None or not stat.S_ISREG(part.st_mode):
+        return None
+    found = header.size, header.mtime_ns, header.part.inode
+    return found == (entry.size, entry.mtime_ns, part.st_ino & (2**64 - 1))
 
 
 def digests_of(blocks: dict[int, bytes]) -> Digests:

@@ -9,7 +9,7 @@ import shutil
 import unicodedata
 
 from p2pcopy.errors import LocalFileError
-from p2pcopy.files import faults
+from p2pcopy.files import faults, locks
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.names import PART_SUFFIX, display
 
@@ -34,6 +34,8 @@ class Root:
         except OSError as error:
             self._unmake()
             raise self._unusable(error) from error
+        if self.directory.fd is not None:
+            locks.occupy(self.directory.fd)
         try:
             self._try_out()
         except OSError as error:

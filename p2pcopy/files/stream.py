@@ -12,7 +12,7 @@ from typing import Final
 
 from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import Declined, InternalError, Interrupted, LocalFileError, ProtocolError
-from p2pcopy.events import FileStatus
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import faults
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Clash, Outcome
@@ -51,6 +51,9 @@ class StreamStore:
             raise Declined(_ONE_FILE, "Receive into a directory with --output DIR.")
         self._index = index
         return None
+
+    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
+        return Mark.NEW
 
     def resolve(self, existing: Existing) -> None:
         """Nothing can be in the way of a stream."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from p2pcopy.config import Existing
+from p2pcopy.events import Mark
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Block, Clash, Fault, Item, Outcome, Useless
 from p2pcopy.transfer.wire import Entry
@@ -49,8 +50,11 @@ class Store(Protocol):
     def admit(self, index: int, entry: Entry) -> Clash | None:
         """Once for every entry before consent, parents before children. Changes nothing."""
 
+    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
+        """What becomes of an entry that admit() has just let in, under the policy of now. Changes nothing."""
+
     def resolve(self, existing: Existing) -> None:
-        """The user has said what happens to entries whose names are taken."""
+        """What happens to entries whose names are taken: as it looks before consent, and what the user has said then."""
 
     def free_bytes(self) -> int | None:
         """What may still be written; None where nobody knows."""

@@ -86,6 +86,7 @@ class ReceiveSession(Session):
         self._consent = consent
         self._ask = ask
         self._destination = destination
+        store.resolve(consent.existing)
         self._work = StoreWork(gate, log, store)
         self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, store.flush, _REST_S)
         self._released = 0
@@ -265,7 +266,8 @@ class ReceiveSession(Session):
         self.machine.accept(begun.job.stop, ranges_of(skipped), now, begun.held)
         for outcome in begun.refused:
             if outcome.status is events.FileStatus.SKIPPED:
-                self.tell(events.File(self._log[outcome.index][0].path, outcome.status, outcome.reason))
+                path = self._log[outcome.index][0].path
+                self.tell(events.File(path, outcome.status, outcome.reason, outcome.saved_as))
             else:
                 self._take_outcome(outcome, now)
         for outcome in begun.made:

@@ -37,7 +37,7 @@ _FAULT_TEXT: Final = {
     FaultReason.UNREADABLE: "the sender cannot read it",
     FaultReason.CHANGED: "it changed while it was being sent",
     FaultReason.DROPPED: "it was left out",
-    FaultReason.DIFFERS: "another file is there",
+    FaultReason.DIFFERS: "it differs from the one that is there",
 }
 # The blocks that came are those of the file, which may be there and readable the next time.
 _MAY_RETURN: Final = frozenset({FaultReason.VANISHED, FaultReason.UNREADABLE})
@@ -71,6 +71,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self._in_store = 0
         self._held_blocks = 0
         self._only: set[int] = set()
+        self._compared: dict[int, int] = {}  # bytes that count as resumed once they are found the same
         self._last_data = now
         self._credit_told = now
         self._stored_told = 0
@@ -158,7 +159,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         if entry in self._only:
             raise ProtocolError("the other side sends a file that was only to be compared", wire.UPDATE_HINT)
         if held is not None:
-            self.bytes_resumed -= self._bytes_of(entry, held)
+            if self._compared.pop(entry, None) is None:
+                self.bytes_resumed -= self._bytes_of(entry, held)
             self._actions.append(StartOver(entry))
 
     def _bytes_of(self, entry: int, held: Digests) -> int:
@@ -277,6 +279,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
             if self._ledger.phase(entry) == final:
                 self._settle(entry, Phase.DONE, now)
                 self._results.add_done(entry)
+                self.bytes_resumed += self._compared.pop(entry, 0)
         self._report(now)
         self._announce(now)
 
@@ -350,7 +353,10 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
             if file.check is wire.Check.ONLY:
                 self._only.add(file.entry)
             self._held_blocks += len(file.digests)
-            self.bytes_resumed += self._bytes_of(file.entry, file.digests)
+            if file.check is wire.Check.SAMPLE:
+                self.bytes_resumed += self._bytes_of(file.entry, file.digests)
+            else:
+                self._compared[file.entry] = self._bytes_of(file.entry, file.digests)
             self._files.hold(file.entry, file.digests)
             for number, digests in file.digests.runs(wire.MAX_DIGESTS):
                 self._say(wire.Have(file.entry, number, digests, file.check))

@@ -19,7 +19,7 @@ from p2pcopy.transfer.reading import Batch, BatchReader
 from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary
-from p2pcopy.transfer.wire import FaultReason, Kind
+from p2pcopy.transfer.wire import Check, FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
 
 _WALK_BATCH: Final = 256
@@ -71,6 +71,7 @@ class SendSession(Session):
         self._skipped_files = 0
         self._skipped_bytes = 0
         self._resumed: dict[int, int] = {}
+        self._compared: dict[int, int] = {}  # what counts as resumed once it is found the same
         self._current = ""
         self._is_reading = False
 
@@ -98,7 +99,8 @@ class SendSession(Session):
                             self._reader.never_compress()
                         self._reader.allow(action.upto, action.skips, action.held)
                         for file in action.held:
-                            self._resumed[file.entry] = self._bytes_of(file)
+                            counted = self._resumed if file.check is Check.SAMPLE else self._compared
+                            counted[file.entry] = self._bytes_of(file)
                         self._tell_skipped(action.skips)
                         self._wake_read.set()
                     case Reread():
@@ -208,11 +210,14 @@ class SendSession(Session):
             self.machine.sent_again(entry, number)
         for end in batch.ends:
             self.machine.file_end(end.entry, end.size, end.digest)
+            if (same := self._compared.pop(end.entry, None)) is not None:
+                self._resumed[end.entry] = same
         for fault in batch.faults:
             self._fault(fault)
         for compared in batch.compared:
             if not compared.same:
                 self._resumed.pop(compared.entry, None)
+                self._compared.pop(compared.entry, None)
                 self.tell(events.Note(self._log[compared.entry][0].path, _STARTS_OVER))
         self.machine.flush()
         self.perform()

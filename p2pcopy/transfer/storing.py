@@ -10,14 +10,14 @@ from p2pcopy.config import Existing
 from p2pcopy.events import Mark
 from p2pcopy.transfer.blocks import unpack_block
 from p2pcopy.transfer.held import Held
-from p2pcopy.transfer.items import Clash, Outcome, Useless
+from p2pcopy.transfer.items import Outcome, Useless
 from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.ports import Gate, Log, Store
 from p2pcopy.transfer.wire import Check, Kind
 
 # A mark is kept as its place in here: a byte for each of a million entries.
 MARKS: Final = tuple(Mark)
-_TAKEN: Final = frozenset(map(MARKS.index, (Mark.EXISTS, Mark.SAME, Mark.FAILS)))
+_TAKEN: Final = frozenset(map(MARKS.index, (Mark.EXISTS, Mark.BEGUN_EXISTS, Mark.SAME, Mark.FAILS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,7 @@ class StoreWork:
         for index, entry in enumerate(listed.entries, listed.first):
             self._gate.admit(entry)
             self._log.append(entry)
-            before = self._store.reusable_bytes()
-            clash = self._store.admit(index, entry)
-            met.append(_mark(clash, begun=self._store.reusable_bytes() > before))
+            met.append(MARKS.index(self._store.mark(entry, self._store.admit(index, entry))))
         # Asked once: later, what has come meanwhile would count twice.
         free_bytes = self._store.free_bytes() if listed.first == 0 else None
         return Checked(listed, bytes(met), free_bytes, self._store.reusable_bytes())
@@ -163,13 +161,3 @@ class StoreWork:
             if not isinstance(there, Held) or there.check is Check.SAMPLE:
                 size += entry.size or 0  # what is compared is there already, and most of it stays
         return Begun(job, refused, made, held, useless, size)
-
-
-def _mark(clash: Clash | None, *, begun: bool) -> int:
-    if clash is None:
-        return MARKS.index(Mark.BEGUN if begun else Mark.NEW)
-    if clash.hopeless:
-        return MARKS.index(Mark.FAILS)
-    if clash.compare:
-        return MARKS.index(Mark.COMPARED)
-    return MARKS.index(Mark.SAME if clash.same else Mark.EXISTS)

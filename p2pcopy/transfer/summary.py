@@ -10,7 +10,7 @@ from p2pcopy.transfer.wire import Entry, Kind
 
 SHOWN: Final = 1000
 # With these no name is taken by anything else.
-_FREE: Final = (events.Mark.NEW, events.Mark.BEGUN, events.Mark.SAME)
+_FREE: Final = (events.Mark.NEW, events.Mark.BEGUN, events.Mark.STALE, events.Mark.SAME)
 
 
 class Summary:

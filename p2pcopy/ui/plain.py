@@ -58,7 +58,7 @@ class Plain(Closing):
         self._tally = Tally()
         self._notes = 0
         self._progress_due: float | None = None
-        self._goes_on = False
+        self._knows_what_is_there = False
         self._waiting_for = ""
         self._waiting_due = 0.0
         self._stalled_due: float | None = None
@@ -205,9 +205,10 @@ class Plain(Closing):
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
         progress = self._pace.rated(event, now)
-        if wording.knows_what_is_there(event) and not self._goes_on:
-            self._goes_on = True
-            self._say("goes on", wording.goes_on(event))
+        if wording.knows_what_is_there(event) and not self._knows_what_is_there:
+            self._knows_what_is_there = True
+            if event.bytes_resumed:
+                self._say("goes on", wording.goes_on(event))
         if self._progress_due is None:
             self._progress_due = now + PROGRESS_S
         if not self._show_progress or now < self._progress_due:

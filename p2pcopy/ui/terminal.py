@@ -73,7 +73,7 @@ class Terminal(Closing):
         self._data_path_told = ""
         self._destination = ""
         self._notes = 0
-        self._goes_on = False
+        self._knows_what_is_there = False
 
     def tell(self, event: events.Event) -> None:
         match event:
@@ -290,9 +290,10 @@ class Terminal(Closing):
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
         progress = self._pace.rated(event, now)
-        if wording.knows_what_is_there(event) and not self._goes_on:
-            self._goes_on = True
-            self._say([("Goes on: ", "bold"), (wording.goes_on(event), "")])
+        if wording.knows_what_is_there(event) and not self._knows_what_is_there:
+            self._knows_what_is_there = True
+            if event.bytes_resumed:
+                self._say([("Goes on: ", "bold"), (wording.goes_on(event), "")])
         if not self._look.progress:
             self._view = None
             self._draw(throttled=True)

@@ -18,6 +18,8 @@ _FATES: Final[dict[str, str]] = {
     events.Mark.COMPARED: "compared by content",
     events.Mark.FAILS: "something else is there: fails",
     events.Mark.BEGUN: "begun: goes on",
+    events.Mark.BEGUN_EXISTS: "begun: goes on",
+    events.Mark.STALE: "begun: starts over",
 }
 _POLICIES: Final[dict[str, str]] = {
     Existing.ASK: "asked",
@@ -29,6 +31,10 @@ _POLICIES: Final[dict[str, str]] = {
 }
 AGAIN: Final = "The same two commands, with fresh codes, send what is missing."
 _RATED_S: Final = 1.0
+_TAKING_ITS_PLACE: Final[dict[str, str]] = {
+    Existing.RENAME: "gets another name",
+    Existing.REPLACE: "replaces what is there",
+}
 _TRIED: Final = {"stun": "STUN", "turn": "TURN", "own": "here", "peer": "there"}
 
 
@@ -66,8 +72,8 @@ def totals(manifest: events.Manifest) -> str:
 
 
 def knows_what_is_there(now: events.Progress) -> bool:
-    """Whether something was there before this run, and nothing more will turn out to be."""
-    return now.bytes_resumed > 0 and now.files_total is not None
+    """Whether all is accepted, so that nothing more turns out to be begun; what is compared by content is found out one by one."""
+    return now.files_total is not None
 
 
 def goes_on(now: events.Progress) -> str:
@@ -84,8 +90,11 @@ def rehearsed(end: events.Rehearsed) -> str:
 def fate(line: events.ManifestLine, policy: str) -> str:
     """What would happen to an entry: "exists: replaced", "there already"; empty for a new one. policy: of its manifest."""
     text = _FATES.get(line.status, line.status)
-    verdict = _POLICIES.get(policy)
-    return f"{text}: {verdict}" if verdict and line.status is events.Mark.EXISTS else text
+    if line.status is events.Mark.EXISTS and (verdict := _POLICIES.get(policy)):
+        return f"{text}: {verdict}"
+    if line.status is events.Mark.BEGUN_EXISTS and (more := _TAKING_ITS_PLACE.get(policy)):
+        return f"{text}, {more}"
+    return text
 
 
 def progress(now: events.Progress) -> str:

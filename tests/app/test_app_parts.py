@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from p2pcopy import cli
 from p2pcopy.config import MIB
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.dirs import Directory
+from p2pcopy.files.plain import part_name
 from p2pcopy.transfer.wire import Entry, Kind
 
 SIZE = 5 * MIB
@@ -66,9 +68,10 @@ def test_what_is_there_is_listed(place: Path) -> None:
 
 def test_people_read_how_to_go_on_and_how_to_remove(place: Path) -> None:
     lines = parts(place).stdout.splitlines()
-    assert any(line.startswith("d/.big.p2pcopy-part  2.0 of 5.0 MiB there, changed ") for line in lines)
-    assert any("to be sent again, changed" in line for line in lines)
-    assert lines[-3].startswith("2 unfinished files, ")
+    assert len(lines) == 5
+    assert re.match(r"small  to be sent again from its beginning, \d\.\d KiB on the disk, changed .* ago$", lines[0])
+    assert re.match(r"d/big  2\.0 of 5\.0 MiB there, changed .* ago$", lines[1])
+    assert re.match(r"2 unfinished files, \d\.\d MiB on the disk\.$", lines[2])
     assert lines[-2] == "To go on with them, run the same two commands again, with fresh codes."
     assert lines[-1] == f"To remove them: p2pcopy parts {place} --remove"
 
@@ -87,8 +90,13 @@ def test_what_is_in_use_stays(place: Path) -> None:
     with (place / "d" / ".big.p2pcopy-part").open("rb") as writing:
         fcntl.flock(writing, fcntl.LOCK_EX)
         assert ", in use\n" in parts(place).stdout
+        assert "In use: 1; " in parts(place).stdout
         *_, total = told(place, "--remove")
-        assert (total["files"], total["files_removed"]) == (1, 1)
+        assert (total["files"], total["files_removed"], total["files_in_use"]) == (1, 1, 1)
+        output = parts(place, "--remove").stdout
+        assert "Not removed: 1 unfinished file, " in output
+        assert "In use: 1; " in output
+        assert "p2pcopy parts" not in output
     assert names(place) == {".big.p2pcopy-part", ".big.p2pcopy-journal"}
 
 
@@ -102,8 +110,11 @@ def test_what_is_younger_stays(place: Path) -> None:
             "bytes_on_disk": 0,
             "bytes_removed": 0,
             "directory": str(place),
+            "files_in_use": 0,
+            "files_younger": 2,
         }
     ]
+    assert parts(place, "--older", "1h").stdout == "Younger than that, and left alone: 2 unfinished files.\n"
     assert len(names(place)) == 3
 
 
@@ -120,7 +131,8 @@ def test_what_cannot_be_removed_is_told(place: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("p2pcopy.files.leftovers.remove", refuse)
     result = parts(place, "--remove", exit_code=3)
     assert result.stderr.count("it could not be removed: Permission denied") == 2
-    assert "2 unfinished files" in result.stdout
+    assert "Not removed: 2 unfinished files" in result.stdout
+    assert "To remove" not in result.stdout
 
 
 def test_what_cannot_be_read_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,5 +151,10 @@ def test_what_cannot_be_read_is_told(place: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_names_from_elsewhere_are_escaped(place: Path) -> None:
-    (place / ".a\x1b[2J.p2pcopy-part").touch()
-    assert ".a\\x1b[2J.p2pcopy-part" in parts(place).stdout
+    (place / ".a\x1b[2J\r\n.p2pcopy-part").touch()
+    assert parts(place).stdout.startswith("a\\x1b[2J\\r\\n  to be sent again ")
+
+
+def test_a_name_that_is_too_long_is_told_by_its_part_file(place: Path) -> None:
+    (place / part_name("x" * 255)).touch()
+    assert f"\n{part_name('x' * 255)}  of a file with a longer name, " in f"\n{parts(place).stdout}"

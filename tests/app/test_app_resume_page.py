@@ -41,4 +41,4 @@ def test_the_numbers_of_the_page() -> None:
     assert f"at most {journal.MAX_BLOCKS:,} blocks" in PAGE
     assert (part_name("NAME"), journal_name("NAME")) == (".NAME.p2pcopy-part", ".NAME.p2pcopy-journal")
     assert f"longer than {MAX_NAME_BYTES} bytes" in PAGE
-    assert re.fullmatch(r"\.[0-9a-f]{40}\.p2pcopy-journal", journal_name("x" * 250))
+    assert re.fullmatch(r"\.[0-9a-f]{40}\.p2pcopy-part\.p2pcopy-journal", journal_name("x" * 250))

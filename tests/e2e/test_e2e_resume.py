@@ -85,12 +85,50 @@ def test_a_killed_transfer_goes_on(tmp_path: Path, victim: str) -> None:
     assert first["bytes_resumed"] == done["bytes_resumed"] <= first["bytes_done"]
 
 
-def half(work: Path, content: bytes, mtime_ns: int) -> None:
-    """What a transfer of out/file has left that stopped after its first half."""
+# Of the part files in work one is open at a time, and before the first block comes the process stops itself.
+ONE_OPEN_AND_STOPPED = """
+import os, signal
+from p2pcopy.files.directory import DirectoryStore
+DirectoryStore.__init__.__kwdefaults__["open_parts"] = 1
+real = DirectoryStore.write
+def write(self, *arguments, **more):
+    DirectoryStore.write = real
+    os.write(2, b"stopped\\n")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return real(self, *arguments, **more)
+DirectoryStore.write = write
+"""
+
+
+def test_what_a_running_transfer_is_about_to_go_on_with_is_not_removed(tmp_path: Path) -> None:
+    for name in "abc":
+        content = noise(16 * MIB, ord(name))
+        make(tmp_path / "tree" / name, content)
+        half(tmp_path, content, (tmp_path / "tree" / name).stat().st_mtime_ns, f"tree/{name}")
+    with Processes(tmp_path) as start:
+        sender = start.send("tree", "--json")
+        receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", before=ONE_OPEN_AND_STOPPED)
+        receiver.err.wait_for(rb"^stopped$")
+        for place in ("out/tree", "."):
+            *found, total = start.start("parts", place, "--remove", "--json").ended().events
+            assert (total["files"], total["files_in_use"], total["files_removed"]) == (3, 3, 0), found
+        said = start.start("parts", "out", "--remove").ended()
+        assert said.exit_code == 0
+        assert "In use: 3; " in said.out.decode()
+        receiver.signal(signal.SIGCONT)
+        sent, received = sender.ended(), receiver.ended()
+        assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err
+        assert sent.told("done")["bytes_resumed"] == 24 * MIB
+    assert copied(tmp_path / "tree", tmp_path / "out")
+    assert not leftovers(tmp_path)
+
+
+def half(work: Path, content: bytes, mtime_ns: int, path: str = "file") -> None:
+    """What a transfer of a file into out has left that stopped after its first half."""
     with closing(DirectoryStore(str(work / "out"))) as store:
         store.open()
         store.begin(MIB)
-        entry = Entry(Kind.FILE, "file", len(content), 0o644, mtime_ns)
+        entry = Entry(Kind.FILE, path, len(content), 0o644, mtime_ns)
         store.admit(0, entry)
         for start in range(0, len(content) // 2, MIB):
             block = content[start : start + MIB]
@@ -201,6 +239,9 @@ def test_the_content_tells_what_is_there(tmp_path: Path) -> None:
         assert outcomes(received) == {"tree/same": "skipped", "tree/differs": "failed"}
         assert outcomes(sent)["tree/differs"] == "failed"
         assert sent.told("done")["bytes_done"] == 0
+        assert sent.told("done")["bytes_resumed"] == received.told("done")["bytes_resumed"] == 5 * MIB
+        reasons = {event["path"]: event["reason"] for event in received.events if event["event"] == "file"}
+        assert reasons["tree/differs"] == "it differs from the one that is there"
 
         sent, received = copy(start, "tree", receive=("--checksum", "--existing", "replace"))
     assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err

@@ -26,3 +26,6 @@ def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    killed, finished = map(int, done.stdout.split())
+    assert killed >= 10
+    assert finished >= 3

@@ -14,7 +14,10 @@ from blake3 import blake3
 from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.files import leftovers
 from p2pcopy.files.directory import DirectoryStore
+from p2pcopy.files.dirs import Directory
 from p2pcopy.files.leftovers import Leftover, Unread
+from p2pcopy.files.plain import part_name
+from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.wire import Entry, Kind
 
 MIB = 1 << 20
@@ -60,6 +63,41 @@ def test_what_is_in_use_stays(tmp_path: Path) -> None:
     assert not left.in_use
     assert leftovers.remove(str(tmp_path), left)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("where", ["", "d", "d/e"])
+def test_what_a_running_transfer_has_closed_for_a_while_stays(tmp_path: Path, where: str) -> None:
+    leave(tmp_path / "d", "e/f").close()
+    leave(tmp_path / "other", "f").close()
+    store = DirectoryStore(str(tmp_path / "d"), open_parts=1)
+    store.open()
+    store.begin(MIB)
+    with closing(store):
+        assert isinstance(store.held(0, replace(ENTRY, path="e/f")), Held)
+        assert store.write(1, replace(ENTRY, path="g"), 0, bytes(MIB)) is None
+        left = found(tmp_path / where)
+        used = [each for each in left.values() if each.in_use]
+        assert len(used) == (1 if where == "d/e" else 2)
+        assert len(left) == len(used) + (1 if not where else 0)
+        assert not any(leftovers.remove(str(tmp_path / where), replace(each, in_use=False)) for each in used)
+        assert store.write(0, replace(ENTRY, path="e/f"), 0, bytes(MIB)) is None
+    assert all(leftovers.remove(str(tmp_path), each) for each in found(tmp_path).values())
+
+
+def test_several_transfers_into_one_directory(tmp_path: Path) -> None:
+    first, second = leave(tmp_path, "a"), leave(tmp_path, "b")
+    first.close()
+    assert [each.in_use for each in found(tmp_path).values()] == [True, True]
+    second.close()
+    assert [each.in_use for each in found(tmp_path).values()] == [False, False]
+
+
+def test_they_are_sorted_and_tell_for_which_file_they_are(tmp_path: Path) -> None:
+    for path in ("b", "a/z", "a.b", "x" * 250):
+        leave(tmp_path, path).close()
+    everything = list(found(tmp_path).values())
+    assert [each.file for each in everything if each.file] == ["a.b", "b", "a/z"]
+    assert [each.path for each in everything if not each.file] == [part_name("x" * 250)]
 
 
 def test_looking_does_not_disturb_who_is_writing(tmp_path: Path) -> None:
@@ -187,7 +225,8 @@ def test_nothing_to_search(tmp_path: Path, name: str, words: str) -> None:
 
 
 def test_the_probe_of_a_killed_run_is_found(tmp_path: Path) -> None:
-    def die(self: object, name: str) -> None:
+    def die(self: Directory, name: str) -> None:
+        self.close()
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

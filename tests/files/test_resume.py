@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from p2pcopy.config import Existing
 from p2pcopy.errors import InternalError, Interrupted, LocalFileError
-from p2pcopy.events import FileStatus
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import journal, native, plain
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.journal import HEADER_SIZE, RECORD_SIZE
@@ -545,6 +545,89 @@ class TestFaults:
             monkeypatch.setattr(os, "pwritev", fail)
             assert store.write(0, ENTRY, 2 * BLOCK, block(2), digest=digest(2)) is not None
         assert os.listdir(tmp_path) == []
+
+
+def marked(root: Path, entry: Entry = ENTRY, **settings: Any) -> Mark:
+    with opened(root, **settings) as store:
+        return store.mark(entry, store.admit(0, entry))
+
+
+class TestWhatIsForetold:
+    def test_goes_on(self, tmp_path: Path) -> None:
+        assert marked(tmp_path) is Mark.NEW
+        leave(tmp_path, 0, 1)
+        assert marked(tmp_path) is Mark.BEGUN
+        assert marked(tmp_path, replace(ENTRY, path="g")) is Mark.NEW
+        assert marked(tmp_path, replace(ENTRY, path="f", size=BLOCK)) is Mark.NEW  # such a small one has no journal
+        assert numbers_left(tmp_path) == [0, 1]
+
+    @pytest.mark.parametrize("change", [{"size": len(CONTENT) + 1}, {"mtime_ns": ENTRY.mtime_ns + 1}])
+    def test_a_source_that_was_changed_starts_over(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        leave(tmp_path, 0, 1)
+        assert marked(tmp_path, replace(ENTRY, **change)) is Mark.STALE
+        assert isinstance(left(tmp_path, replace(ENTRY, **change)), Useless)
+
+    @pytest.mark.parametrize("name", [PART, JOURNAL])
+    def test_one_of_the_two_alone_is_of_no_use(self, tmp_path: Path, name: str) -> None:
+        leave(tmp_path, 0, 1)
+        (tmp_path / name).unlink()
+        assert marked(tmp_path) is Mark.NEW
+        assert left(tmp_path) is None
+
+    def test_a_damaged_journal_and_another_part_file(self, tmp_path: Path) -> None:
+        leave(tmp_path, 0, 1)
+        content = (tmp_path / JOURNAL).read_bytes()
+        (tmp_path / JOURNAL).write_bytes(b"x" + content[1:])
+        assert marked(tmp_path) is Mark.STALE
+        assert isinstance(left(tmp_path), Useless)
+        (tmp_path / JOURNAL).write_bytes(content)
+        (tmp_path / PART).rename(tmp_path / "moved")
+        (tmp_path / PART).write_bytes(bytes(len(CONTENT)))
+        assert marked(tmp_path) is Mark.STALE
+        assert isinstance(left(tmp_path), Useless)
+
+    @pytest.mark.parametrize("what", ["no block", "pipe", "directory", "link"])
+    def test_a_journal_that_tells_of_nothing(self, tmp_path: Path, what: str) -> None:
+        leave(tmp_path, 0, 1)
+        content = (tmp_path / JOURNAL).read_bytes()
+        (tmp_path / JOURNAL).unlink()
+        match what:
+            case "no block":
+                (tmp_path / JOURNAL).write_bytes(content[:HEADER_SIZE])
+            case "pipe":
+                os.mkfifo(tmp_path / JOURNAL)
+            case "directory":
+                (tmp_path / JOURNAL).mkdir()
+            case _:
+                (tmp_path / JOURNAL).symlink_to("elsewhere")
+        assert marked(tmp_path) is Mark.NEW
+
+    def test_a_journal_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        leave(tmp_path, 0, 1)
+        (tmp_path / JOURNAL).chmod(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", as_its_owner(os.open))
+            assert marked(tmp_path) is Mark.NEW
+
+    @pytest.mark.parametrize("checksum", [False, True])
+    @pytest.mark.parametrize("policy", list(Existing))
+    def test_its_name_is_taken_meanwhile(self, tmp_path: Path, policy: Existing, checksum: bool) -> None:
+        leave(tmp_path, 0, 1)
+        (tmp_path / "f").write_bytes(bytes(len(CONTENT)))
+        gives_way = policy in (Existing.RENAME, Existing.REPLACE)
+        otherwise = Mark.COMPARED if checksum else Mark.EXISTS
+        mark = marked(tmp_path, existing=policy, checksum=checksum)
+        assert mark is (Mark.BEGUN_EXISTS if gives_way else otherwise)
+        if gives_way:
+            held = left(tmp_path, existing=policy, checksum=checksum)
+            assert isinstance(held, Held)
+            assert (held.check, list(held.digests)) == (Check.SAMPLE, [0, 1])
+        assert marked(tmp_path, replace(ENTRY, mtime_ns=5), existing=policy, checksum=checksum) is otherwise
+
+    def test_what_replace_does_not_replace(self, tmp_path: Path) -> None:
+        (tmp_path / "f").mkdir()
+        assert marked(tmp_path, existing=Existing.REPLACE) is Mark.FAILS
+        assert marked(tmp_path, existing=Existing.RENAME) is Mark.EXISTS
 
 
 class TestTheEnd:

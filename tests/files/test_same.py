@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from p2pcopy.config import Existing
 from p2pcopy.errors import Interrupted
-from p2pcopy.events import FileStatus
+from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import faults
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.journalfile import Journaling
@@ -110,6 +110,28 @@ class TestByTime:
             assert store.refuses(0, entry) == replace(THERE, saved_as="d/f (2).txt")
             (tmp_path / "d" / "f (2).txt").unlink()
             assert store.refuses(0, entry) is None
+
+    @pytest.mark.parametrize("checksum", [False, True])
+    def test_renamed_by_an_earlier_run_is_foretold(self, tmp_path: Path, checksum: bool) -> None:
+        put(tmp_path / "f.txt", b"other")
+        with opened(tmp_path, existing=Existing.RENAME, checksum=checksum) as store:
+            assert store.mark(ENTRY, store.admit(0, ENTRY)) is Mark.EXISTS
+            put(tmp_path / "f (1).txt")
+            assert store.mark(ENTRY, store.admit(0, ENTRY)) is (Mark.COMPARED if checksum else Mark.SAME)
+            store.resolve(Existing.REPLACE)
+            assert store.mark(ENTRY, store.admit(0, ENTRY)) is Mark.EXISTS
+
+    def test_links_and_empty_files_are_not_renamed_again_and_again(self, tmp_path: Path) -> None:
+        link, empty = Entry(Kind.LINK, "l", 0, 0o777, 5, "there"), replace(ENTRY, path="e", size=0)
+        (tmp_path / "l").symlink_to("elsewhere")
+        (tmp_path / "l (1)").symlink_to("there")
+        put(tmp_path / "e", b"other")
+        put(tmp_path / "e (1)", b"")
+        for checksum in (False, True):
+            with opened(tmp_path, existing=Existing.RENAME, checksum=checksum) as store:
+                for entry in (link, empty):
+                    assert store.mark(entry, store.admit(0, entry)) is Mark.SAME
+                    assert store.refuses(0, entry) == replace(THERE, saved_as=f"{entry.path} (1)")
 
     def test_the_file_of_another_entry_is_not_a_renamed_one(self, tmp_path: Path) -> None:
         put(tmp_path / "f.txt", b"other")

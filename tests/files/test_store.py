@@ -23,7 +23,8 @@ from p2pcopy.events import FileStatus
 from p2pcopy.files import native, parts
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.dirs import Directory
-from p2pcopy.files.plain import journal_name, part_name
+from p2pcopy.files.names import PART_SUFFIX, BadName, check_path
+from p2pcopy.files.plain import MAX_NAME_BYTES, final_name, journal_name, part_name
 from p2pcopy.transfer.items import Obstacle, Outcome
 from p2pcopy.transfer.ports import Store
 from p2pcopy.transfer.wire import Entry, Kind
@@ -628,6 +629,33 @@ class TestPartFiles:
         monkeypatch.setattr(fcntl, "flock", refuse)
         with opened(tmp_path) as store:
             assert put(store, 0, file("f"), b"abc") + store.finish() == [done(0)]
+
+    def test_a_name_that_is_the_hash_of_another_one(self, tmp_path: Path) -> None:
+        long = "x" * 250
+        hashed = part_name(long).removeprefix(".").removesuffix(PART_SUFFIX)
+        with pytest.raises(BadName, match="reserved"):
+            check_path(hashed)
+        short = hashed.removesuffix(PART_SUFFIX)
+        with opened(tmp_path) as store:
+            for index, name in enumerate((long, short)):
+                assert store.write(index, file(name, 2), 0, name[:1].encode()) is None
+            for index, name in enumerate((long, short)):
+                assert store.write(index, file(name, 2), 1, name[-1:].encode()) is None
+                store.whole(index, file(name, 2), 2)
+            assert store.finish() == [done(0), done(1)]
+        for name in (long, short):
+            assert (tmp_path / name).read_text() == name[0] + name[-1]
+
+    @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=300))
+    def test_names_that_get_through_have_part_files_of_their_own(self, name: str) -> None:
+        try:
+            check_path(name)
+        except BadName:
+            return
+        is_hashed = part_name(name) != f".{name}{PART_SUFFIX}"
+        assert is_hashed == part_name(name).endswith(PART_SUFFIX * 2)
+        assert len(os.fsencode(journal_name(name))) <= MAX_NAME_BYTES
+        assert final_name(part_name(name)) == final_name(journal_name(name)) == ("" if is_hashed else name)
 
     def test_the_hash_form_is_short_and_belongs_to_one_name(self) -> None:
         assert part_name("x" * 238) == f".{'x' * 238}.p2pcopy-part"

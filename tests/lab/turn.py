@@ -34,7 +34,8 @@ class Coturn:
     address: the one in its URLs; also: more that it listens at; with a second one of the same family it does the tests of
     RFC 5780. port, tls_port: 0 is 3478 and 5349 in a laboratory, free ones elsewhere. secret: shared with its users, who
     make time-limited credentials of it ("use-auth-secret"); "": there is one user, USERNAME with PASSWORD. certified: what
-    its certificate is for, None: its addresses.
+    its certificate is for, None: its addresses. conf: a turnserver.conf for port 3478 and 5349 and this secret, used as it is
+    but for the places of certificates.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Coturn:
         tls_port: int = 0,
         secret: str = "",
         certified: Sequence[str] | None = None,
+        conf: str = "",
     ) -> None:
         self.address = address
         self.addresses = (address, *also)
@@ -55,6 +57,7 @@ class Coturn:
         self.tls_port = tls_port or (5349 if lab else _free_port(address))
         self.secret = secret
         self._certified = self.addresses if certified is None else tuple(certified)
+        self._conf = conf
         self._lab = lab
         self._member = member
         self._directory: tempfile.TemporaryDirectory[str] | None = None
@@ -178,33 +181,43 @@ class Coturn:
         return Path(self._directory.name)
 
     def _configure(self) -> Path:
-        place = self._place
+        file = self._place / "conf"
+        settings = self._given() if self._conf else self._usual()
+        file.write_text("\n".join([*settings, *self._places()]) + "\n")
+        return file
+
+    def _given(self) -> list[str]:
+        return [line for line in self._conf.splitlines() if not line.startswith(("cert=", "pkey="))]
+
+    def _usual(self) -> list[str]:
         users = (
             ("use-auth-secret", f"static-auth-secret={self.secret}")
             if self.secret
             else ("lt-cred-mech", f"user={USERNAME}:{PASSWORD}")
         )
-        settings = [
+        return [
             *(f"listening-ip={each}" for each in self.addresses),
             *(f"relay-ip={each}" for each in self._relay_addresses()),
             f"listening-port={self.port}",
             f"tls-listening-port={self.tls_port}",
-            f"cert={place / 'certificate.pem'}",
-            f"pkey={place / 'key.pem'}",
             *users,
             "realm=lab",
             "fingerprint",
             "no-dtls",
             "no-cli",
             "allow-loopback-peers",
+        ]
+
+    def _places(self) -> list[str]:
+        place = self._place
+        return [
+            f"cert={place / 'certificate.pem'}",
+            f"pkey={place / 'key.pem'}",
             f"userdb={place / 'users'}",
             f"pidfile={place / 'pid'}",
             f"log-file={place / 'log'}",
             "simple-log",
         ]
-        file = place / "conf"
-        file.write_text("\n".join(settings) + "\n")
-        return file
 
     def _relay_addresses(self) -> list[str]:
         """The first of each family: then one allocation's address is another's, and one paste is enough."""

@@ -197,6 +197,44 @@ def test_a_dry_run_shows_everything_and_takes_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out" / "tree") == ["a"]
 
 
+def foretold(work: Path, policy: Existing) -> dict[str, events.Mark]:
+    """What a dry run says of each file."""
+    ends = copy(work, consent=Consent(given=True, existing=policy, dry_run=True))
+    (manifest,) = [each for each in ends.received if isinstance(each, events.Manifest)]
+    return {line.path: line.status for line in manifest.entries if line.kind == "file"}
+
+
+def test_what_an_earlier_run_renamed_is_there_already(tmp_path: Path) -> None:
+    make(tmp_path / "tree" / "a", b"new")
+    make(tmp_path / "out" / "tree" / "a", b"other")
+    rename = Consent(given=True, existing=Existing.RENAME)
+    assert foretold(tmp_path, Existing.RENAME) == {"tree/a": events.Mark.EXISTS}
+    assert copy(tmp_path, consent=rename).errors == [None, None]
+    assert foretold(tmp_path, Existing.RENAME) == {"tree/a": events.Mark.SAME}
+    assert foretold(tmp_path, Existing.REPLACE) == {"tree/a": events.Mark.EXISTS}
+    again = copy(tmp_path, consent=rename)
+    assert [event for event in again.received if isinstance(event, events.File)] == [
+        events.File("tree/a", events.FileStatus.SKIPPED, "it is there already", "tree/a (1)")
+    ]
+    assert sorted(os.listdir(tmp_path / "out" / "tree")) == ["a", "a (1)"]
+
+
+def test_what_was_begun_goes_on_or_starts_over_as_foretold(tmp_path: Path) -> None:
+    source, target = tmp_path / "tree" / "file", tmp_path / "out" / "tree" / "file"
+    make(source, noise(8 * MIB))
+    interrupted(tmp_path)
+    assert foretold(tmp_path, Existing.REPLACE) == {"tree/file": events.Mark.BEGUN}
+    make(target, b"other")
+    assert foretold(tmp_path, Existing.REPLACE) == {"tree/file": events.Mark.BEGUN_EXISTS}
+    assert foretold(tmp_path, Existing.SKIP) == {"tree/file": events.Mark.EXISTS}
+    target.unlink()
+    os.utime(source, (5, 5))
+    assert foretold(tmp_path, Existing.REPLACE) == {"tree/file": events.Mark.STALE}
+    ends = copy(tmp_path)
+    assert ends.errors == [None, None]
+    assert ends.receiver.machine.bytes_resumed == 0
+
+
 @pytest.mark.parametrize("policy", [Existing.SKIP, Existing.REPLACE])
 def test_what_has_the_same_content_needs_no_room(tmp_path: Path, policy: Existing) -> None:
     make(tmp_path / "tree" / "file", noise(2 * MIB))

@@ -491,17 +491,20 @@ def test_what_is_there_is_told_before_it_is_accepted() -> None:
         wire.Have(1, 1, DIGEST),
         wire.Go(2),
     ]
-    assert (machine.bytes_resumed, machine.accepted_bytes) == (2 * BLOCK, 3 * BLOCK)
-    # All of the first is there, and half of the second.
+    # All of the first is there if it is the same, and half of the second.
+    assert (machine.bytes_resumed, machine.accepted_bytes) == (BLOCK, 3 * BLOCK)
     assert data(machine, file_end(0, RAW), file_end(1, RAW, RAW)) == [Commit(0, BLOCK)]
+    machine.committed([0], 1.0)
+    assert machine.bytes_resumed == 2 * BLOCK
     (block,) = blocks(data(machine, piece(1, 0)))
     machine.stored(block, 1.0)
     assert machine.actions() == [Commit(1, 2 * BLOCK)]
 
 
-def test_a_file_that_starts_over_says_so_before_its_first_block() -> None:
+@pytest.mark.parametrize("check", [wire.Check.SAMPLE, wire.Check.ALL])
+def test_a_file_that_starts_over_says_so_before_its_first_block(check: wire.Check) -> None:
     machine = offered(LONG)
-    machine.accept(1, (), 1.0, [there(0, 0)])
+    machine.accept(1, (), 1.0, [there(0, 0, check=check)])
     machine.actions()
     actions = data(machine, piece(0, 1, over=True))
     assert actions[0] == StartOver(0)
@@ -511,6 +514,8 @@ def test_a_file_that_starts_over_says_so_before_its_first_block() -> None:
     machine.stored(again, 1.0)
     machine.stored(actions[1].block, 1.0)
     assert Commit(0, 2 * BLOCK) in machine.actions()
+    machine.committed([0], 1.0)
+    assert machine.bytes_resumed == 0
 
 
 @pytest.mark.parametrize(

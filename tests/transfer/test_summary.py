@@ -16,7 +16,7 @@ def test_everything_is_counted_and_the_first_lines_are_kept() -> None:
     summary.add([Entry(Kind.FILE, "stream", None)])
     summary.add(
         [Entry(Kind.FILE, f"d/{number}", 1) for number in range(SHOWN)],
-        [Mark.NEW, Mark.EXISTS, Mark.SAME, *[Mark.NEW] * (SHOWN - 5), Mark.BEGUN, Mark.COMPARED],
+        [Mark.NEW, Mark.EXISTS, Mark.SAME, *[Mark.NEW] * (SHOWN - 6), Mark.STALE, Mark.BEGUN, Mark.COMPARED],
     )
     manifest = summary.manifest()
     assert (manifest.files, manifest.directories, manifest.links) == (2 + SHOWN, 1, 1)

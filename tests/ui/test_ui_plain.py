@@ -233,6 +233,11 @@ def test_the_result_says_where_the_files_are() -> None:
         (Mark.NEW, "replace", ""),
         (Mark.SAME, "replace", "there already"),
         (Mark.COMPARED, "skip", "compared by content"),
+        (Mark.BEGUN, "replace", "begun: goes on"),
+        (Mark.STALE, "replace", "begun: starts over"),
+        (Mark.BEGUN_EXISTS, "replace", "begun: goes on, replaces what is there"),
+        (Mark.BEGUN_EXISTS, "rename", "begun: goes on, gets another name"),
+        (Mark.BEGUN_EXISTS, "skip", "begun: goes on"),
         (Mark.EXISTS, "", "exists"),
         (Mark.EXISTS, "ask", "exists: asked"),
         (Mark.EXISTS, "refuse", "exists: declined"),
@@ -252,7 +257,7 @@ def test_what_was_there_before_is_told_once() -> None:
     stream = progress(110, bytes_resumed=100 * MIB, bytes_total=None)
     assert Run().tell(first, known, known) == ["goes on: 100.0 of 285.0 MiB are there already"]
     assert Run(progress=False).tell(stream) == ["goes on: 100.0 MiB are there already"]
-    assert Run().tell(progress(100)) == []
+    assert Run().tell(progress(100), known) == []
     live = Live(color=False)
     live.tell(first, known, known)
     live.terminal.close()

@@ -30,7 +30,7 @@ _AGAIN_S: Final = 1.0
 _INPUT, _LOCAL, _KEYS = 0, 3, 6  # in what tcgetattr() returns
 
 
-class Console(Lines):
+class Tty(Lines):
     """A terminal. Use as a context manager, in a running loop; lines can be read only meanwhile, by one after the other."""
 
     def __init__(self, descriptor: int, reporter: Reporter) -> None:
@@ -75,7 +75,7 @@ class Console(Lines):
 
     # The terminal
 
-    def __enter__(self) -> Console:
+    def __enter__(self) -> Tty:
         with suppress(termios.error):
             self._found = termios.tcgetattr(self.descriptor)
         self._set()
@@ -171,24 +171,24 @@ class Console(Lines):
 
 
 @contextmanager
-def held(console: Console) -> Iterator[None]:
+def held(tty: Tty) -> Iterator[None]:
     """The terminal is p2pcopy's meanwhile, but for Ctrl-Z and the like. In a running loop."""
     loop = asyncio.get_running_loop()
 
     def suspend() -> None:
-        console.leave()
+        tty.leave()
         with _default(signal.SIGTSTP):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
         loop.add_signal_handler(signal.SIGTSTP, suspend)
-        console.come_back()
+        tty.come_back()
 
     handlers: dict[int, Callable[[], None]] = {
         signal.SIGTSTP: suspend,
-        signal.SIGCONT: console.come_back,
-        signal.SIGWINCH: console.redraw,
+        signal.SIGCONT: tty.come_back,
+        signal.SIGWINCH: tty.redraw,
     }
     before = {number: signal.getsignal(number) for number in handlers if signal.getsignal(number) != signal.SIG_IGN}
-    with console:
+    with tty:
         for number in before:
             loop.add_signal_handler(number, handlers[number])
         try:

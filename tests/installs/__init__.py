@@ -1,0 +1,1 @@
+"""Installing p2pcopy, in all ways."""
