@@ -287,5 +287,5 @@ class ReceiveSession(Session):
             files_total=self._summary.files - machine.files_skipped if complete else None,
             file=self._current,
             bytes_resumed=machine.bytes_resumed,
-            waits_for="destination" if machine.is_storing else "",
+            waits_for="destination" if self._disk.is_busy else "",
         )

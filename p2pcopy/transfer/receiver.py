@@ -231,11 +231,6 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         return self._offer.block_size
 
     @property
-    def is_storing(self) -> bool:
-        """Whether blocks or files are being written here."""
-        return self._in_store > 0
-
-    @property
     def resumes(self) -> bool:
         """Whether the sender leaves out what is here."""
         return "resume" in self.peer_features
