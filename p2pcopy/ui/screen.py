@@ -22,7 +22,7 @@ class Out:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._encoding = (stream.encoding or "utf-8").lower()
+        self._encoding = "ascii" if stream.isatty() and _is_c_locale() else (stream.encoding or "utf-8").lower()
         self._gone = False
         self._backlog: Backlog | None = None
 
@@ -80,6 +80,12 @@ class Out:
         if self._backlog is not None:
             with suppress(OSError):
                 self._backlog.close()
+
+
+def _is_c_locale() -> bool:
+    """Whether the user says that there is nothing but ASCII (POSIX, Base Definitions 8.2). Python itself takes that for UTF-8."""
+    names = (os.environ.get(variable) for variable in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, names), "") in ("C", "POSIX")
 
 
 def _backlog(stream: TextIO, encoding: str) -> Backlog | None:

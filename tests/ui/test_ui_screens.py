@@ -238,10 +238,11 @@ def test_qr_code_is_left_out_with_a_word_where_it_does_not_fit(start: Start) -> 
     assert screen[-2:] == ["p2pcopy receive CODE", "Answer code, if any:"]
 
 
-def test_without_unicode(start: Start) -> None:
-    screen = filled(start("waiting", PYTHONIOENCODING="ascii").until_seen("paste it here:"))
+@pytest.mark.parametrize(("encoding", "locale"), [("ascii", "C.UTF-8"), ("", "C")], ids=["encoding", "locale"])
+def test_without_unicode(start: Start, encoding: str, locale: str) -> None:
+    screen = filled(start("waiting", PYTHONIOENCODING=encoding, LC_ALL=locale).until_seen("paste it here:"))
     assert screen[0] == "QR code left out: the terminal's character set lacks block elements."
-    screen = filled(start("moving", PYTHONIOENCODING="ascii").until_seen("1 failed"))
+    screen = filled(start("moving", PYTHONIOENCODING=encoding, LC_ALL=locale).until_seen("1 failed"))
     assert " 42%  ########------------  120.0 MiB of 285.0 MiB  23.1 MiB/s  7 s left" in screen
     assert any("203.0.113.7:50001 <->" in row for row in screen)
 
