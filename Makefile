@@ -23,7 +23,7 @@ help:
 	@echo "make demo    send real files from one process to another and compare them"
 	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
 	@echo "make check   lint, types and test"
-	@echo "make cover   run the tests and check the coverage"
+	@echo "make cover   run the tests of what runs in their own processes, and check the coverage"
 	@echo "make installs  install it with pip, pipx and uv, and with the oldest versions that it takes"
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
@@ -39,8 +39,14 @@ help:
 demo: $(READY)
 	@$(BIN)/python tests/demo/demo.py
 
+# COVER=yes: every test runs once all the same, and what cover measures is measured.
+ifdef COVER
+test: cover
+	$(PYTEST) $(UNMEASURED)
+else
 test: compiled
 	$(PYTEST) $(PYTEST_ARGS)
+endif
 
 check: lint types test
 
@@ -53,9 +59,11 @@ types: $(READY)
 	$(BIN)/mypy
 
 # What runs in the tests' own processes; measuring every p2pcopy that the end-to-end tests start would take an hour.
+UNMEASURED := tests/e2e tests/interop
+
 cover: compiled
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/e2e --ignore tests/interop $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(UNMEASURED:%=--ignore %) $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include="$$($(BIN)/python tests/test_architecture.py)"

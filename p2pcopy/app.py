@@ -49,9 +49,9 @@ _SOFTWARE: Final = f"p2pcopy {__version__}"
 _DESCRIPTORS: Final = {"-": 1, "stderr": 2}
 _PRINTED: Final = tuple(_DESCRIPTORS)
 _LIMITS: Final = TransferLimits()
-_WHAT_STAYS: Final = "What has arrived stays: the same two commands, with fresh codes, go on with it."
 _WAITS: Final = "If the {} still waits, run this again with the same code."
-_NO_RESUME: Final = "A transfer through {} cannot go on where it stopped: start it again from its beginning."
+_AGAIN: Final = "the same two commands again"
+_STREAMS: Final = ("standard input", "standard output")  # of a sender, of a receiver
 _Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
@@ -122,10 +122,11 @@ async def _send_once(
                 reader=reader,
                 software=_SOFTWARE,
                 settled=reporter.settled,
+                stream=stdin is not None,
             )
             peer.on_path = session.report
             data_path.release(session.report)
-            with stops.session(session), _saying_what_stays(session, "standard input" if stdin else ""):
+            with stops.session(session), _saying_what_stays(session, *_STREAMS, stream=stdin is not None):
                 await session.run()
             stops.finished = True
             return _finish(reporter, peer, session)
@@ -160,11 +161,12 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
                 destination=_shown(settings.output),
                 software=_SOFTWARE,
                 settled=reporter.settled,
+                stream=to_stdout,
             )
             peer.on_path = session.report
             data_path.release(session.report)
             try:
-                with stops.session(session), _saying_what_stays(session, "standard output" if to_stdout else ""):
+                with stops.session(session), _saying_what_stays(session, *reversed(_STREAMS), stream=to_stdout):
                     await session.run()
             except DryRun:
                 stops.finished = True
@@ -189,20 +191,32 @@ async def _told_who_waits(meet: _Meeting, waiting: str, stops: Stops) -> AsyncIt
 
 
 @contextmanager
-def _saying_what_stays(session: SendSession | ReceiveSession, stream: str) -> Iterator[None]:
-    """Hints of errors that end a transfer say whether it can go on. stream: which one cannot, "" for none."""
+def _saying_what_stays(
+    session: SendSession | ReceiveSession, ours: str, theirs: str, *, stream: bool
+) -> Iterator[None]:
+    """Hints of errors that end a transfer say whether it can go on. ours, theirs: the streams of both sides, where they are in use;
+    stream: ours is."""
     try:
         yield
     except P2PCopyError as error:
         if error.resumable and session.seconds > 0:
-            if stream:
-                error.hint = _NO_RESUME.format(stream)
+            if stream or session.machine.peer_streams:
                 error.resumable = False
-            elif isinstance(error, LocalFileError):
-                error.hint = f"{error.hint} {_WHAT_STAYS}".lstrip()
-            else:
-                error.hint = _WHAT_STAYS
+                through = ours if stream else f"the other side's {theirs}"
+                said = f"A transfer through {through} cannot go on where it stopped"
+                _add_hint(error, f"{said}.", f"{said}: start it again from its beginning.")
+            elif session.has_arrived:
+                stays = "What has arrived stays"
+                _add_hint(error, f"{stays}.", f"{stays}: the same two commands, with fresh codes, go on with it.")
         raise
+
+
+def _add_hint(error: P2PCopyError, short: str, text: str) -> None:
+    """What to do about a disk stays in the hint. short: for one that says to run the commands again already."""
+    if isinstance(error, LocalFileError):
+        error.hint = f"{error.hint} {short if _AGAIN in error.hint else text}".lstrip()
+    else:
+        error.hint = text
 
 
 def _shown(output: str) -> str:
@@ -228,19 +242,21 @@ def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
 
 def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
     machine, seconds = session.machine, session.seconds
-    failed = machine.files_failed + session.left_out
+    failed, there = machine.files_failed + session.left_out, machine.files_there + machine.files_same
     progress = session.progress()
     reporter.tell(
         events.Done(
             ok=failed == 0,
-            files_done=machine.files_done,
-            files_skipped=machine.files_skipped,
+            files_done=machine.files_done - machine.files_same,
+            files_skipped=machine.files_skipped - machine.files_there,
             files_failed=failed,
             bytes_done=machine.bytes_stored,
             seconds=seconds,
             rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
             path=peer.path(),
             bytes_resumed=progress.bytes_resumed if progress is not None else 0,
+            files_there=there,
+            left_out=session.omitted,
         )
     )
     if failed == 0:

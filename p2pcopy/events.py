@@ -234,7 +234,9 @@ class File:
 class Done:
     """The end of a transfer that both sides agree on. ok is False when some files failed or were left out by a fault.
 
-    bytes_done: those that travelled; bytes_resumed: those that were there before.
+    files_done: those that are new there; files_there: those that were there already, whole; files_skipped: others that the
+    receiver did not want; files_failed: those that could not be read or kept, directories and links among them; left_out: things
+    of the source that are never sent. bytes_done: those that travelled; bytes_resumed: those that were there before.
     """
 
     event: ClassVar[str] = "done"
@@ -247,6 +249,8 @@ class Done:
     rate_bytes_per_s: float
     path: Path
     bytes_resumed: int = 0
+    files_there: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,11 @@ from collections.abc import Iterator
 import lab.network
 import lab.turn
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Both go by the clock, and fail where the machine is busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 _NEEDS = {"lab": lab.network.why_not, "coturn": lab.turn.why_not}
 
@@ -24,8 +29,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
-def pytest_collection_finish() -> None:
-    """What is there before the first test is not looked through again after each of them, which takes longer than most do."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays_is_not_looked_through_again() -> None:
+    """Collecting the garbage after each test would take longer than most tests do."""
     gc.collect()
     gc.freeze()
 

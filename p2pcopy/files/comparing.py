@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.placing import is_as_long, is_same
 from p2pcopy.files.readback import Readback
-from p2pcopy.transfer.held import Digests
-from p2pcopy.transfer.wire import MAX_HELD, Entry
+from p2pcopy.transfer.held import MOST_OF_A_FILE, Digests, told_cost
+from p2pcopy.transfer.wire import Entry
 
 
 def find_same(
@@ -27,7 +27,7 @@ def find_same(
     """
     size = entry.size or 0
     alike = [(not is_same(entry, found), name) for name, found in candidates if is_as_long(entry, found)]
-    if not alike or -(-size // block_size) > MAX_HELD:
+    if not alike or told_cost(-(-size // block_size)) > MOST_OF_A_FILE:
         return None
     _, name = min(alike, key=lambda pair: pair[0])
     digests = _digests(directory, name, size, block_size, stopped)

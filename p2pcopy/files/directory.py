@@ -76,7 +76,6 @@ class DirectoryStore:
         self._placed: list[PartFile] = []
         self._failed: dict[int, Outcome] = {}
         self._links: list[tuple[int, Entry]] = []
-        self._reusable = 0
         self._writeback = Writeback()
         self._stopped = threading.Event()
         self._closed = True
@@ -113,8 +112,8 @@ class DirectoryStore:
         """What this user may still write on the disk of the destination."""
         return self._root.free_bytes()
 
-    def reusable_bytes(self) -> int:
-        return self._reusable
+    def reusable_bytes(self, entry: Entry) -> int:
+        return self._present.part_bytes(entry)
 
     def begin(self, block_size: int) -> None:
         self._block_size = block_size
@@ -125,7 +124,6 @@ class DirectoryStore:
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
         self._placing.expect(entry.path)
-        self._reusable += self._present.part_bytes(entry)
         return self._present.clash(entry)
 
     def mark(self, entry: Entry, clash: Clash | None) -> Mark:
@@ -134,7 +132,7 @@ class DirectoryStore:
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         return self._present.refuses(index, entry)
 
-    def held(self, index: int, entry: Entry) -> Held | Useless | None:
+    def held(self, index: int, entry: Entry) -> Held | Useless | Outcome | None:
         if not self._block_size:
             return None
         same_size = self._present.same_size(entry, self._block_size)
@@ -143,7 +141,12 @@ class DirectoryStore:
         left = self._present.unfinished(index, entry, self._block_size) if gives_way or same_size is None else None
         if isinstance(left, tuple):
             part, digests = left
-            self._parts.get(index, lambda: part)
+            try:
+                self._parts.get(index, lambda: part)
+            except OSError as error:
+                # Another file could not be set aside for it, or be closed: what is there of this one stays for the next run.
+                part.close()
+                return self._refused(index, error)
             return Held(index, digests)
         if same_size is not None:
             self._compared[index], digests = same_size
@@ -335,6 +338,11 @@ class DirectoryStore:
             )
         except OSError as error:
             return self._failure(index, error)
+
+    def _refused(self, index: int, error: Exception) -> Outcome:
+        """A file that has failed before anything of it came."""
+        self._failed[index] = Outcome(index, FileStatus.FAILED, self._reason(error))
+        return self._failed[index]
 
     def _failure(self, index: int, error: Exception) -> Outcome:
         reason = self._reason(error)  # what ends the transfer leaves all there is to the next run

@@ -134,10 +134,11 @@ class Directory:
     def stamp(self, mode: int, mtime_ns: int | None) -> None:
         """The directory's own mode and modification time; None leaves the time."""
         target = self._path if self._fd is None else self._fd
-        if sys.platform != "win32" and self._fd is not None:
-            os.fchmod(self._fd, mode)
         if mtime_ns is not None:
             os.utime(target, ns=(mtime_ns, mtime_ns))
+        # Last: the mode tells the run after one that was killed whether this was done.
+        if sys.platform != "win32" and self._fd is not None:
+            os.fchmod(self._fd, mode)
 
     def sync(self) -> None:
         """The names in it are on the disk, where the system can promise it."""

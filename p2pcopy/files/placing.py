@@ -81,14 +81,14 @@ class Placing:
         for other, found in self.candidates(entry.path, directory):
             if _is_there(entry, other, found, directory, checksum=checksum):
                 saved_as = "" if other == name else _joined(parent, other)
-                return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as)
+                return Outcome(index, FileStatus.SKIPPED, _THERE, saved_as, there=True)
         return None
 
     def same_content(self, index: int, path: str, name: str) -> Outcome:
         """The outcome of an entry whose content is in the file of this name already."""
         parent, own = split(path)
         saved_as = "" if name == own else _joined(parent, name)
-        return Outcome(index, FileStatus.SKIPPED, "the same content is there", saved_as)
+        return Outcome(index, FileStatus.SKIPPED, "the same content is there", saved_as, there=True)
 
     def settle(
         self, index: int, path: str, directory: Directory, place: Callable[[str], None], replace: Callable[[], None]

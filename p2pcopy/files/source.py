@@ -30,6 +30,8 @@ KEPT_OF_STREAM: Final = 16 * MIB
 
 # Of the blocks that a receiver has: the first, the last, and some between.
 _SAMPLE: Final = 10
+_SKIPPED: Final = 1
+_OVER: Final = 2
 _HINT: Final = "Use the same version of p2pcopy on both sides."
 _random: Final = SystemRandom()
 
@@ -67,6 +69,12 @@ class _Reading:
     number: int = 0
     size: int = 0
 
+    @property
+    def is_same(self) -> bool:
+        """At the end: whether all of it was compared, and none of it sent."""
+        held = self.held
+        return held is not None and held.check is not Check.SAMPLE and len(held.digests) == self.number
+
 
 class BlockReader:
     """The blocks of all accepted files in the order of the log, each file read to the size in its entry and no further.
@@ -92,9 +100,8 @@ class BlockReader:
         self._stdin = stdin
         self._verify_resume = verify_resume
         self._lock = threading.Lock()
-        self._skipped = bytearray()
+        self._marks = bytearray()  # of every entry that may be read: 0, _SKIPPED or _OVER
         self._held: dict[int, Held] = {}
-        self._over: set[int] = set()
         self._dropped: set[int] = set()
         self._position = 0
         self._reading: _Reading | None = None
@@ -104,21 +111,14 @@ class BlockReader:
         self._kept: deque[tuple[int, int, bytes]] = deque(maxlen=max(1, KEPT_OF_STREAM // block_size))
 
     def allow(self, upto: int, skips: Sequence[tuple[int, int]] = (), held: Sequence[Held] = ()) -> None:
-        """Entries below upto may be read from now on, except the half-open ranges skips of them.
-
-        held: blocks that the receiver has. Raises ProtocolError where a file has no such blocks.
-        """
-        for file in held:
-            size = self._log[file.entry][0].size
-            if size is None or file.digests.end > -(-size // self._block_size):
-                raise ProtocolError("the other side has blocks that the file does not have", _HINT)
+        """Entries below upto may be read now, except the half-open ranges skips. held: what the receiver has, never of streams."""
         with self._lock:
             self._held.update((file.entry, file) for file in held)
-            self._skipped.extend(bytes(max(0, upto - len(self._skipped))))
+            self._marks.extend(bytes(max(0, upto - len(self._marks))))
             for start, stop in skips:
-                if not 0 <= start <= stop <= len(self._skipped):
-                    raise ValueError(f"entries {start} to {stop} are not below {len(self._skipped)}")
-                self._skipped[start:stop] = b"\1" * (stop - start)
+                if not 0 <= start <= stop <= len(self._marks):
+                    raise ValueError(f"entries {start} to {stop} are not below {len(self._marks)}")
+                self._marks[start:stop] = bytes((_SKIPPED,)) * (stop - start)
 
     def never_compress(self) -> None:
         """The receiver cannot unpack. Before the first block is read."""
@@ -167,7 +167,8 @@ class BlockReader:
         except _Gone as gone:
             item = Fault(self._position, gone.reason)
         else:
-            item = End(self._position, reading.size, reading.number, self._digest.digest(), reading.over)
+            digest = self._digest.digest()
+            item = End(self._position, reading.size, reading.number, digest, reading.over, reading.is_same)
         self._stop()
         return item
 
@@ -184,7 +185,7 @@ class BlockReader:
         except _Gone as gone:
             return Fault(entry, gone.reason)
         with self._lock:
-            over = entry in self._over
+            over = entry < len(self._marks) and self._marks[entry] == _OVER
         return Block(entry, number, len(raw), raw, blake3(raw).digest(), compressed=False, over=over)
 
     def close(self) -> None:
@@ -209,8 +210,8 @@ class BlockReader:
 
     def _find_allowed(self) -> bool:
         with self._lock:
-            index = self._skipped.find(0, self._position)
-            self._position = len(self._skipped) if index < 0 else index
+            index = self._marks.find(0, self._position)
+            self._position = len(self._marks) if index < 0 else index
             return index >= 0
 
     def _is_dropped(self) -> bool:
@@ -266,7 +267,7 @@ class BlockReader:
                 raise _Gone(FaultReason.DIFFERS)
             reading.held, reading.over = None, True
             with self._lock:
-                self._over.add(self._position)
+                self._marks[self._position] = _OVER
             reading.to_compare = ()
         if reading.compared >= len(reading.to_compare):
             os.lseek(descriptor, 0, os.SEEK_SET)

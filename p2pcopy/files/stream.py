@@ -65,7 +65,7 @@ class StreamStore:
         """Nobody knows."""
         return None
 
-    def reusable_bytes(self) -> int:
+    def reusable_bytes(self, entry: Entry) -> int:
         return 0
 
     def refuses(self, index: int, entry: Entry) -> Outcome | None:

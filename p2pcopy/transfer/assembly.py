@@ -228,9 +228,9 @@ class OpenFiles:
         """Blocks of this file are there already. Before anything of it comes."""
         self._held[entry] = digests
 
-    def held(self, entry: int) -> Digests | None:
-        """What hold() told, until the sender has begun this file."""
-        return self._held.get(entry)
+    def is_held(self, entry: int) -> bool:
+        """Whether hold() told of this file, and the sender has not begun it."""
+        return entry in self._held
 
     def take_piece(self, piece: Piece, size: int | None, block_size: int) -> WholeBlock | None:
         """The block that this piece completes. size: of its file, in bytes. Raises ProtocolError."""

@@ -107,17 +107,20 @@ _NOT_OURS: Final = "This is not a failure of this side; the message above is the
 class Conversation(ABC, Generic[Action]):
     """Base of Sender and Receiver. Carry out actions() after every call of another method.
 
-    files_done, files_skipped and files_failed are the same on both sides when the transfer has finished.
+    files_done, files_skipped and files_failed are the same on both sides when the transfer has finished, and so are files_there
+    (those of the skipped ones that are there already) and files_same (those of the others whose content was there).
+    stream: this side reads from or writes to a stream.
     """
 
     role: ClassVar[Role]
     table: ClassVar[Table]
 
-    def __init__(self, limits: TransferLimits, software: str, now: float, credit: int) -> None:
+    def __init__(self, limits: TransferLimits, software: str, now: float, credit: int, *, stream: bool) -> None:
         self.limits = limits
         self.state = State.HELLO
         self.peer_software = ""
         self.peer_features: frozenset[str] = frozenset()
+        self.files_there = self.files_same = 0
         self._ledger = Ledger()
         self._opened = now
         self._heard = now
@@ -140,7 +143,7 @@ class Conversation(ABC, Generic[Action]):
                 software=wire.shown(software),
                 block_size=limits.block_size,
                 credit=credit,
-                features=["zstd", "resume"],
+                features=["zstd", "resume", *(["stream"] if stream else [])],
             )
         )
 
@@ -185,6 +188,16 @@ class Conversation(ABC, Generic[Action]):
     def accepted(self) -> int:
         """Entries below this were accepted or skipped."""
         return self._ledger.accepted
+
+    @property
+    def consented(self) -> bool:
+        """Whether the receiver has said yes to anything, be it to an empty manifest."""
+        return self._ledger.consented
+
+    @property
+    def peer_streams(self) -> bool:
+        """Whether the other side reads from or writes to a stream: what breaks cannot go on."""
+        return "stream" in self.peer_features
 
     @property
     def files_done(self) -> int:

@@ -1,4 +1,4 @@
-"""Blocks that a receiver has from an earlier run: their digests, 32 bytes each however many they are. Pure."""
+"""Blocks that a receiver has from an earlier run: their digests, and the bound for all that both sides keep of them. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Final
 
+from p2pcopy.config import MIB
 from p2pcopy.errors import ProtocolError
-from p2pcopy.transfer.wire import DIGEST_SIZE, MAX_HELD, UPDATE_HINT, Check, Have
+from p2pcopy.transfer.wire import DIGEST_SIZE, MAX_DIGESTS, MAX_HELD, UPDATE_HINT, Check, Have
+
+# Of a file, and of blocks that do not follow those before them, this much is kept beside the digests.
+HAVE_COST: Final = 512
+# A receiver looks what it has of further files while less than this is told and not done with.
+AHEAD: Final = 4 * MIB
+# So one file may be told of at any time, whatever was told before it.
+MOST_OF_A_FILE: Final = MAX_HELD - 2 * AHEAD
+
+
+def told_cost(blocks: int) -> int:
+    """Of the messages that tell of so many blocks that follow one another: bytes of digests, and HAVE_COST for each message."""
+    return blocks * DIGEST_SIZE + -(-blocks // MAX_DIGESTS) * HAVE_COST
 
 
 class Digests(Mapping[int, bytes]):
     """Digests by the number of their block, in ascending order: 32 bytes a block, and 16 for each gap between them."""
+
+    __slots__ = ("_before", "_digests", "_starts")
 
     def __init__(self) -> None:
         self._digests = bytearray()
@@ -45,6 +61,11 @@ class Digests(Mapping[int, bytes]):
             for place in range(self._before[run], self._stop(run), most):
                 stop = min(place + most, self._stop(run))
                 yield start + place - self._before[run], self._slice(place, stop)
+
+    @property
+    def cost(self) -> int:
+        """Of telling all of them, as told_cost()."""
+        return sum(told_cost(self._stop(run) - before) for run, before in enumerate(self._before))
 
     def run_at(self, number: int) -> bytes:
         """The digests of this block and of all that follow it without a gap; b"" when it is not here."""
@@ -85,16 +106,56 @@ class Held:
     check: Check = Check.SAMPLE
 
 
+class Told:
+    """What was told of files that the sender has not closed, as both sides count it. cost: the sum, which MAX_HELD bounds."""
+
+    def __init__(self) -> None:
+        self.cost = 0
+        self._costs: dict[int, int] = {}
+        self._there: dict[int, int] = {}
+        self._compared: dict[int, int] = {}
+
+    def add(self, entry: int, cost: int) -> None:
+        """One message more, or all that there is of a file."""
+        self.cost += cost
+        self._costs[entry] = self._costs.get(entry, 0) + cost
+
+    def accept(self, entry: int, size: int, check: Check) -> int:
+        """So many bytes of the file are there. How many of them count already: what is compared does not before its end."""
+        if check is not Check.SAMPLE:
+            self._compared[entry] = size
+            return 0
+        self._there[entry] = size
+        return size
+
+    def start_over(self, entry: int) -> int:
+        """All of the file is sent: how many bytes do not count any more."""
+        self._compared.pop(entry, None)
+        return self._there.pop(entry, 0)
+
+    def end(self, entry: int) -> int:
+        """The sender has sent what was missing: how many bytes count from now on, as they were found the same."""
+        size = self._compared.pop(entry, 0)
+        self.close(entry)
+        return size
+
+    def close(self, entry: int) -> int:
+        """The file is skipped or given up: how many bytes do not count any more."""
+        self.cost -= self._costs.pop(entry, 0)
+        self._compared.pop(entry, None)
+        return self._there.pop(entry, 0)
+
+
 class Holdings:
-    """What a receiver tells before it accepts the files, in order."""
+    """What a receiver tells before it accepts the files, in order. told: of these, and of those that are not closed."""
 
     def __init__(self) -> None:
         self._files: dict[int, Held] = {}
-        self._blocks = 0
+        self.told = Told()
         self._last = -1
 
     def add(self, have: Have) -> None:
-        """One message more. Raises ProtocolError for what does not follow the last one, and for too much."""
+        """One message more. Raises ProtocolError for what does not follow the last one, and for too much at a time."""
         known = self._files.get(have.entry)
         if known is None:
             if have.entry <= self._last:
@@ -107,9 +168,9 @@ class Holdings:
             known.digests.append(have.first, have.digests)
         except ValueError as error:
             raise _out_of_order() from error
-        self._blocks += len(have.digests) // DIGEST_SIZE
-        if self._blocks > MAX_HELD:
-            raise ProtocolError(f"the other side has more than {MAX_HELD} blocks", UPDATE_HINT)
+        self.told.add(have.entry, len(have.digests) + HAVE_COST)
+        if self.told.cost > MAX_HELD:
+            raise ProtocolError("the other side tells of too many blocks at a time", UPDATE_HINT)
 
     def take(self, upto: int) -> list[Held]:
         """The files below this index; each is given out once."""

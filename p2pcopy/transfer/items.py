@@ -47,13 +47,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order. over: as in Block."""
+    """A file was read to its end. digest: BLAKE3 over the digests of its blocks in order. over: as in Block.
+
+    same: each block was compared, and is there already.
+    """
 
     entry: int
     size: int
     blocks: int
     digest: bytes
     over: bool = False
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,17 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What files need on the disk. size: their bytes, as far as known; reusable: taken by old part files that they go on with."""
+
+    size: int = 0
+    reusable: int = 0
+
+    def __add__(self, other: Room) -> Room:
+        return Room(self.size + other.size, self.reusable + other.reusable)
+
+
+@dataclass(frozen=True, slots=True)
 class Useless:
     """What an earlier run left of a file cannot be used, so that it starts over. reason: why, as half a sentence."""
 
@@ -114,12 +129,16 @@ class Useless:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one entry, told once at most. saved_as: relative path with "/", when that is not the entry's own."""
+    """What became of one entry, told once at most. saved_as: relative path with "/", when that is not the entry's own.
+
+    there: it is skipped because it is there already.
+    """
 
     index: int
     status: FileStatus
     reason: str = ""
     saved_as: str = ""
+    there: bool = False
 
     @property
     def ok(self) -> bool:

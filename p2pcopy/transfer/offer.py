@@ -1,4 +1,4 @@
-"""What the sender offers, as the receiver keeps it: eight bytes an entry, besides the ledger. Pure."""
+"""What the sender offers, as both sides keep it: eight bytes an entry, besides the ledger. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from p2pcopy.errors import ProtocolError
 from p2pcopy.transfer import wire
+from p2pcopy.transfer.held import Held, bytes_of
 from p2pcopy.transfer.ledger import Ranges
 from p2pcopy.transfer.wire import Entry
 
@@ -16,13 +17,41 @@ _STREAM: Final = -1
 _SKIPS: Final = 8000
 
 
-class Offer:
-    """The sizes of all entries. max_entries: how many there may be; block_size: bytes."""
+class Sizes:
+    """The sizes of all entries. block_size: of the sender's blocks, in bytes."""
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self._sizes = array("q")
+
+    def append(self, size: int | None) -> None:
+        """Of the next entry; None for a stream."""
+        self._sizes.append(_STREAM if size is None else size)
+
+    def size(self, entry: int) -> int | None:
+        """Bytes of a file; None for a stream."""
+        size = self._sizes[entry]
+        return None if size == _STREAM else size
+
+    def blocks(self, entry: int) -> int:
+        """How many blocks a file has; 0 for a stream."""
+        return -(-(self.size(entry) or 0) // self.block_size)
+
+    def known_bytes(self, start: int, stop: int) -> int:
+        """The sum over a range of entries, streams left out."""
+        return sum(size for size in self._sizes[start:stop] if size != _STREAM)
+
+    def bytes_of(self, file: Held) -> int:
+        """What the receiver has of a file."""
+        return bytes_of(file.digests, self.size(file.entry) or 0, self.block_size)
+
+
+class Offer(Sizes):
+    """What came of the manifest. max_entries: how many there may be."""
 
     def __init__(self, max_entries: int) -> None:
-        self.block_size = wire.MAX_BLOCK_SIZE
+        super().__init__(wire.MAX_BLOCK_SIZE)
         self._max_entries = max_entries
-        self._sizes = array("q")
 
     def add(self, manifest: wire.Manifest) -> tuple[Entry, ...]:
         """The entries of the next manifest message. Raises ProtocolError for what cannot be offered."""
@@ -39,17 +68,8 @@ class Offer:
         for entry in entries:
             if entry.size is not None and entry.size > most:
                 raise ProtocolError(f"the other side offers a file of {entry.size} bytes", wire.UPDATE_HINT)
-            self._sizes.append(_STREAM if entry.size is None else entry.size)
+            self.append(entry.size)
         return entries
-
-    def size(self, entry: int) -> int | None:
-        """Bytes of a file; None for a stream."""
-        size = self._sizes[entry]
-        return None if size == _STREAM else size
-
-    def known_bytes(self, start: int, stop: int) -> int:
-        """The sum over a range of entries, streams left out."""
-        return sum(size for size in self._sizes[start:stop] if size != _STREAM)
 
 
 def consent(upto: int, skips: Ranges) -> Iterator[wire.Go]:

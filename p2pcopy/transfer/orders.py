@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Self
 
 from p2pcopy.transfer.assembly import WholeBlock
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl
-from p2pcopy.transfer.wire import Entry
+from p2pcopy.transfer.records import FileFault
+from p2pcopy.transfer.wire import Entry, FaultReason
+
+_FAULT_TEXT: Final = {
+    FaultReason.VANISHED: "it vanished at the sender",
+    FaultReason.UNREADABLE: "the sender cannot read it",
+    FaultReason.CHANGED: "it changed while it was being sent",
+    FaultReason.DROPPED: "it was left out",
+    FaultReason.DIFFERS: "it differs from the one that is there",
+}
+_MAY_RETURN: Final = frozenset({FaultReason.VANISHED, FaultReason.UNREADABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +31,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ManifestComplete:
-    """No more entries will come. left_out: what the sender could not or would not put in."""
+    """No more entries will come. left_out: what the sender could not read; omitted: what else it does not send."""
 
     entries: int
     left_out: int
+    omitted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,11 @@ class Abandon:
     entry: int
     reason: str
     keep: bool = False
+
+    @classmethod
+    def of(cls, fault: FileFault) -> Self:
+        """What came is kept where it is the file's, which may be there and readable the next time."""
+        return cls(fault.entry, _FAULT_TEXT[fault.reason], fault.reason in _MAY_RETURN)
 
 
 @dataclass(frozen=True, slots=True)

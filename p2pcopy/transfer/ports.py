@@ -59,8 +59,8 @@ class Store(Protocol):
     def free_bytes(self) -> int | None:
         """What may still be written; None where nobody knows."""
 
-    def reusable_bytes(self) -> int:
-        """What old part files of the entries admitted so far take on the disk: the entries need that much less."""
+    def reusable_bytes(self, entry: Entry) -> int:
+        """What an old part file of this entry takes on the disk: the entry needs that much less."""
 
     def begin(self, block_size: int) -> None:
         """Once, before the first held() or write(): all blocks of this transfer have this size in bytes, but for the last ones."""
@@ -68,9 +68,10 @@ class Store(Protocol):
     def refuses(self, index: int, entry: Entry) -> Outcome | None:
         """After the policy is known: the outcome of an entry that will not be stored, so that its data need not be sent."""
 
-    def held(self, index: int, entry: Entry) -> Held | Useless | None:
+    def held(self, index: int, entry: Entry) -> Held | Useless | Outcome | None:
         """Which blocks of an accepted file are here; before its first write(), and after resolve(). May read the disk for a while.
 
+        An Outcome when the file has failed now: what comes for it later is ignored.
         With Check.SAMPLE they are what an earlier run left: the other blocks are to be written, then whole(). With another check
         they are all blocks of a finished file whose name is taken: whole() alone skips the entry. Raises Interrupted after
         interrupt().

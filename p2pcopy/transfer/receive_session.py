@@ -15,15 +15,30 @@ from p2pcopy.events import Mark
 from p2pcopy.files.names import display
 from p2pcopy.quantities import size as size_of
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
-from p2pcopy.transfer.items import Outcome
+from p2pcopy.transfer.items import Room
 from p2pcopy.transfer.ledger import ranges_of
-from p2pcopy.transfer.orders import Abandon, FinishStore, ManifestComplete, StartOver
+from p2pcopy.transfer.orders import Abandon, FinishStore, ManifestComplete
 from p2pcopy.transfer.ports import Gate, Log, Store
 from p2pcopy.transfer.receiver import Receiver
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
-from p2pcopy.transfer.storing import MARKS, Begin, Begun, Checked, Damaged, Done, Job, Stored, StoreWork
+from p2pcopy.transfer.storing import (
+    MARKS,
+    SLICE_ENTRIES,
+    Begin,
+    Begun,
+    Checked,
+    Damaged,
+    Done,
+    Fate,
+    GivenUp,
+    Job,
+    Stored,
+    StoreWork,
+    Weigh,
+    Weighed,
+)
 from p2pcopy.transfer.summary import Summary, shown
-from p2pcopy.transfer.wire import Check, Kind
+from p2pcopy.transfer.wire import Check
 from p2pcopy.transfer.worker import Conveyor
 
 # Files that are whole wait so long for company before they are made final.
@@ -57,7 +72,11 @@ Ask = Callable[[events.Manifest, Listing], Awaitable[Existing]]
 
 class ReceiveSession(Session):
     """One transfer, seen from the receiver. ask: gets the manifest and its lines, and returns how to treat names that are
-    taken, or raises Declined; only used when consent was not given beforehand."""
+    taken, or raises Declined; only used when consent was not given beforehand. stream: the destination is a stream.
+
+    Entries are accepted in slices: what is there of the next one is looked for while the last one is sent, so that neither side
+    has to remember much of it at a time.
+    """
 
     machine: Receiver
 
@@ -75,11 +94,11 @@ class ReceiveSession(Session):
         destination: str,
         software: str,
         settled: Settled = at_once,
+        stream: bool = False,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
         window = min(limits.max_window, channel.window)
-        self.machine = Receiver(replace(limits, max_window=window), software, self.now())
-        self.left_out = 0
+        self.machine = Receiver(replace(limits, max_window=window), software, self.now(), stream=stream)
         self.confirmed = True
         self._log = log
         self._store = store
@@ -88,15 +107,16 @@ class ReceiveSession(Session):
         self._destination = destination
         store.resolve(consent.existing)
         self._work = StoreWork(gate, log, store)
-        self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, store.flush, _REST_S)
+        self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, self._work.rest, _REST_S)
         self._released = 0
         self._summary = Summary(destination, consent.existing)
         self._met = bytearray()
-        self._begun = 0
-        self._there: set[int] = set()
-        self._needed = 0
+        # Entries below these: given a policy, found to have room, sorted out and accepted.
+        self._decided = self._weighed = self._begun = 0
+        self._agreed = self._slicing = False
+        self._compared: set[int] = set()
+        self._room = Room()
         self._free_bytes: int | None = None
-        self._reusable_bytes = 0
         self._complete = asyncio.Event()
         self._current = ""
 
@@ -128,6 +148,7 @@ class ReceiveSession(Session):
         if (released := self.machine.released) != self._released:
             self.channel.consumed(released - self._released)
             self._released = released
+        self._begin_slice()
 
     def connection_ended(self) -> None:
         if self.machine.state is State.PARTING:
@@ -162,54 +183,62 @@ class ReceiveSession(Session):
             case Stored():
                 self._current = done.path
                 if done.failed is not None:
-                    self._take_outcome(done.failed, now)
+                    self._take_fate(done.failed, now)
                 self.machine.stored(done.job.block, now)
                 self._check_size(self.machine.bytes_stored)
-            case Outcome():
-                self._take_outcome(done, now)
+            case Fate():
+                self._take_fate(done, now)
             case Checked():
                 self._summary.add(done.listed.entries, [MARKS[met] for met in done.met])
                 self._met += done.met
                 if done.listed.first == 0:
                     self._free_bytes = done.free_bytes
-                self._reusable_bytes = done.reusable_bytes
+                self._room += done.room
                 self.machine.listed(done.listed.cost, now)
                 if self._consent.at_once:
                     self._accept(self._consent.existing)
+            case Weighed():
+                self._room += done.room
+                self._check_room()
+                self._weighed = done.job.stop
             case Begun():
                 self._take_begun(done, now)
             case Damaged():
                 self.machine.damaged(done.job.block, now)
-            case StartOver():
-                self._there.discard(done.entry)
-                path = self._log[done.entry][0].path
-                self.tell(events.Note(path, "all of it is sent, whatever was there of it"))
-            case Abandon():
-                self.tell(events.File(self._log[done.entry][0].path, events.FileStatus.FAILED, done.reason))
+            case GivenUp():
+                self._compared.discard(done.job.entry)
+                if isinstance(done.job, Abandon):
+                    self.tell(events.File(done.path, events.FileStatus.FAILED, done.job.reason))
+                else:
+                    self.tell(events.Note(done.path, "all of it is sent, whatever was there of it"))
             case ManifestComplete():
-                self.left_out = done.left_out
+                self.left_out, self.omitted = done.left_out, done.omitted
                 self._complete.set()
             case FinishStore():
                 self.machine.store_finished(now)
             case _:
                 assert_never(done)
 
-    def _take_outcome(self, outcome: Outcome, now: float) -> None:
-        entry = self._log[outcome.index][0]
-        same = outcome.index in self._there and outcome.status is events.FileStatus.SKIPPED
+    def _take_fate(self, fate: Fate, now: float) -> None:
+        """Of an entry that was accepted."""
+        outcome = fate.outcome
+        same = outcome.index in self._compared and outcome.there
+        self._compared.discard(outcome.index)
         if outcome.ok or same:
             self.machine.committed([outcome.index], now)
         elif not self.machine.failed_here(outcome.index, outcome.reason, now):
             return
-        if entry.kind is Kind.FILE or not outcome.ok:
+        if same:
+            self.machine.was_there(outcome.index)
+        if fate.is_file or not outcome.ok:
             # What is skipped after the sender was told to send it counts as failed on both sides.
             status = outcome.status if outcome.ok or same else events.FileStatus.FAILED
-            self.tell(events.File(entry.path, status, outcome.reason, outcome.saved_as))
+            self.tell(events.File(fate.path, status, outcome.reason, outcome.saved_as))
 
-    def _check_room(self, size: int) -> None:
-        """Whether this many bytes may come, and fit."""
-        self._check_size(size)
-        needed = size - self._reusable_bytes
+    def _check_room(self) -> None:
+        """Whether what is wanted so far may come, and fits."""
+        self._check_size(self._room.size)
+        needed = self._room.size - self._room.reusable
         if self._free_bytes is not None and needed > self._free_bytes:
             raise LocalFileError(
                 f"the destination has {size_of(self._free_bytes)} free, and {size_of(needed)} are needed",
@@ -231,11 +260,10 @@ class ReceiveSession(Session):
         self.tell(manifest)
         if self._consent.dry_run:
             raise DryRun
-        if not (manifest.existing or manifest.same):
-            self._check_room(manifest.bytes)  # else it depends on what becomes of the names that are taken
+        self._check_room()  # what has free names needs it in any case
         if not self._consent.given:
             self._accept(await self._ask(manifest, self._lines))
-        elif not self._consent.at_once or self._begun == 0:
+        elif not self._consent.at_once or self._decided == 0:
             self._accept(self._consent.existing)
         self.perform()
 
@@ -246,34 +274,44 @@ class ReceiveSession(Session):
 
     def _accept(self, policy: Existing) -> None:
         """Raises Declined when names are taken and nobody has said what to do about it."""
-        met = bytes(self._met[self._begun :])
+        met = bytes(self._met[self._decided :])
         taken = sum(map(met.count, _ASKED))
         if taken and policy in (Existing.ASK, Existing.REFUSE):
-            first = self._begun + min(met.index(mark) for mark in _ASKED if mark in met)
+            first = self._decided + min(met.index(mark) for mark in _ASKED if mark in met)
             raise Declined(
                 f"{taken} of the names are taken at the destination, the first is {display(self._log[first][0].path)}",
                 "The receiver can choose --existing skip, rename, replace or resume, or another place with --output.",
             )
-        self._disk.put(Begin(self._begun, policy, self.machine.block_size, met))
-        self._begun = self._summary.entries
+        self._disk.put(Weigh(self._decided, policy, self.machine.block_size, met))
+        self._decided = self._summary.entries
+        self._agreed = True
+
+    def _begin_slice(self) -> None:
+        """Sort the next slice out, while so little of those before it is not sent that both sides can remember more."""
+        if self._slicing or not self._agreed or not self.machine.may_tell:
+            return
+        stop = min(self._weighed, self._begun + SLICE_ENTRIES)
+        if self._begun < stop or (self._decided == 0 and not self.machine.consented):
+            self._slicing = True
+            self._disk.put(Begin(self._begun, bytes(self._met[self._begun : stop])))
 
     def _take_begun(self, begun: Begun, now: float) -> None:
-        skipped = sorted(outcome.index for outcome in begun.refused if outcome.status is events.FileStatus.SKIPPED)
-        self._there.update(file.entry for file in begun.held if file.check is not Check.SAMPLE)
-        self._needed += begun.size
-        self._check_room(self._needed)
+        self._slicing = False
+        self._begun = begun.stop
+        skipped = [fate for fate in begun.fates if fate.outcome.status is events.FileStatus.SKIPPED]
+        self._compared.update(file.entry for file in begun.held if file.check is not Check.SAMPLE)
         self.begin()
-        self.machine.accept(begun.job.stop, ranges_of(skipped), now, begun.held)
-        for outcome in begun.refused:
-            if outcome.status is events.FileStatus.SKIPPED:
-                path = self._log[outcome.index][0].path
-                self.tell(events.File(path, outcome.status, outcome.reason, outcome.saved_as))
-            else:
-                self._take_outcome(outcome, now)
-        for outcome in begun.made:
-            self._take_outcome(outcome, now)
-        for file in begun.useless:
-            self.tell(events.Note(self._log[file.entry][0].path, f"it starts over: {file.reason}"))
+        useless = [file for file, _ in begun.useless]
+        self.machine.accept(begun.stop, ranges_of(fate.outcome.index for fate in skipped), now, begun.held, useless)
+        for fate in begun.fates:
+            if fate.outcome.status is not events.FileStatus.SKIPPED:
+                self._take_fate(fate, now)
+                continue
+            if fate.outcome.there:
+                self.machine.was_there(fate.outcome.index)
+            self.tell(events.File(fate.path, fate.outcome.status, fate.outcome.reason, fate.outcome.saved_as))
+        for file, path in begun.useless:
+            self.tell(events.Note(path, f"it starts over: {file.reason}"))
 
     def progress(self) -> events.Progress | None:
         machine = self.machine

@@ -7,18 +7,19 @@ from typing import Any, ClassVar, Final
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, IntegrityError, InternalError, P2PCopyError, ProtocolError
-from p2pcopy.transfer import wire
+from p2pcopy.transfer import claims, wire
 from p2pcopy.transfer.assembly import OpenFiles, WholeBlock
 from p2pcopy.transfer.conversation import SHARED_TABLE, Conversation, State, Table
 from p2pcopy.transfer.flow import ReceiveWindow, cost
-from p2pcopy.transfer.held import Digests, Held, bytes_of
-from p2pcopy.transfer.ledger import Phase
+from p2pcopy.transfer.held import Held
+from p2pcopy.transfer.items import Useless
+from p2pcopy.transfer.ledger import Phase, Ranges
 from p2pcopy.transfer.offer import Offer, consent
 from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.records import FileEnd, FileFault, Piece, Record, decode_records
 from p2pcopy.transfer.results import Results
 from p2pcopy.transfer.totals import TotalDigest
-from p2pcopy.transfer.wire import FaultReason, Role
+from p2pcopy.transfer.wire import Role
 
 _CREDIT_S: Final = 0.25
 
@@ -32,32 +33,21 @@ _TABLE: Final[Table] = {
 # In PARTING the rest of a file that has failed may still be under way.
 _DATA_STATES: Final = (State.OPEN, State.LISTED, State.ENDED, State.PARTING)
 
-_FAULT_TEXT: Final = {
-    FaultReason.VANISHED: "it vanished at the sender",
-    FaultReason.UNREADABLE: "the sender cannot read it",
-    FaultReason.CHANGED: "it changed while it was being sent",
-    FaultReason.DROPPED: "it was left out",
-    FaultReason.DIFFERS: "it differs from the one that is there",
-}
-# The blocks that came are those of the file, which may be there and readable the next time.
-_MAY_RETURN: Final = frozenset({FaultReason.VANISHED, FaultReason.UNREADABLE})
-
 
 class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock | Commit | Abandon | FinishStore]):
     """Feed it messages and what became of actions().
 
     It moves from ENDED to PARTING with store_finished(). Whatever is in work here holds credit until it is done with.
-    released: bytes of data messages that are done with. bytes_resumed: of accepted files, that were here before and still count.
+    released: bytes of data messages that are done with.
     """
 
     role: ClassVar[Role] = Role.RECEIVER
     table: ClassVar[Table] = _TABLE
 
-    def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
-        super().__init__(limits, software, now, credit=limits.max_window)
+    def __init__(self, limits: TransferLimits, software: str, now: float, *, stream: bool = False) -> None:
+        super().__init__(limits, software, now, credit=limits.max_window, stream=stream)
         self.accepted_bytes = 0
         self.bytes_stored = 0
-        self.bytes_resumed = 0
         self.files_damaged = 0
         self.parted: float | None = None
         self.released = 0
@@ -69,9 +59,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self._end: wire.End | None = None
         self._finishing = False
         self._in_store = 0
-        self._held_blocks = 0
-        self._only: set[int] = set()
-        self._compared: dict[int, int] = {}  # bytes that count as resumed once they are found the same
+        self._claims = claims.Claims()
         self._last_data = now
         self._credit_told = now
         self._stored_told = 0
@@ -118,7 +106,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self._take_and_consume(size)
         if message.entries != len(self._ledger):
             raise ProtocolError("the other side's manifest is not complete", wire.UPDATE_HINT)
-        self._actions.append(ManifestComplete(message.entries, message.left_out))
+        self._actions.append(ManifestComplete(message.entries, message.left_out, message.omitted))
 
     def _take_totals(self, end: wire.End, size: int, now: float) -> None:
         self._take_and_consume(size)
@@ -155,16 +143,11 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
                 self._take_piece(record)
 
     def _start_over(self, entry: int) -> None:
-        held = self._files.held(entry)
-        if entry in self._only:
+        if self._claims.is_only_compared(entry):
             raise ProtocolError("the other side sends a file that was only to be compared", wire.UPDATE_HINT)
-        if held is not None:
-            if self._compared.pop(entry, None) is None:
-                self.bytes_resumed -= self._bytes_of(entry, held)
+        if self._files.is_held(entry):
+            self._claims.start_over(entry)
             self._actions.append(StartOver(entry))
-
-    def _bytes_of(self, entry: int, held: Digests) -> int:
-        return bytes_of(held, self._offer.size(entry) or 0, self._offer.block_size)
 
     def _take_piece(self, piece: Piece) -> None:
         block = self._files.take_piece(piece, self._offer.size(piece.entry), self._offer.block_size)
@@ -175,6 +158,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
     def _take_end(self, end: FileEnd, failed: bool, now: float) -> None:
         if self._ledger.ended(end.entry):
             raise ProtocolError("the other side ended a file twice", wire.UPDATE_HINT)
+        self._claims.end(end.entry)
         self._ledger.end(end.entry)
         self._totals.add(end.entry, end.file_size, end.digest)
         if failed:
@@ -187,11 +171,12 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
     def _take_fault(self, fault: FileFault, failed: bool, now: float) -> None:
         if self._ledger.faulted(fault.entry):
             raise ProtocolError("the other side gave up a file twice", wire.UPDATE_HINT)
+        self._claims.give_up(fault.entry)
         self._ledger.fault(fault.entry)
         self._release(fault.size, 1)
         if not failed:
             self._settle(fault.entry, Phase.FAILED, now)
-            self._actions.append(Abandon(fault.entry, _FAULT_TEXT[fault.reason], fault.reason in _MAY_RETURN))
+            self._actions.append(Abandon.of(fault))
 
     def _tick(self, now: float) -> None:
         if self.parted is not None and now - self.parted > self.limits.silence_s:
@@ -208,16 +193,21 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self._window.consume(cost)
         self._announce(now)
 
-    def accept(self, upto: int, skips: Sequence[tuple[int, int]], now: float, held: Sequence[Held] = ()) -> None:
+    def accept(
+        self, upto: int, skips: Ranges, now: float, held: Sequence[Held] = (), useless: Sequence[Useless] = ()
+    ) -> None:
         """Entries below upto are wanted, except these half-open ranges of indices since the last call, in order.
 
-        held: what there is of files among them; as much of it as a sender takes is told, the rest comes again.
-        Nothing is sent before the call that accepts the complete manifest, also when that is empty.
+        held: what there is of files among them, to be looked for while may_tell; what is more than a sender takes starts over.
+        useless: what there is in vain. The call that accepts the complete manifest is needed also when that is empty.
         """
         if self.state is State.OVER:
             return
         first = self.accepted
-        self._tell_held(held)
+        if self.resumes:
+            self._claim(held, useless)
+        else:
+            self._actions.extend(StartOver(file.entry) for file in held)
         self._ledger.accept(upto, skips)
         self.accepted_bytes += self._offer.known_bytes(first, upto)
         for start, stop in skips:
@@ -226,9 +216,19 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
             self._say(message)
 
     @property
+    def bytes_resumed(self) -> int:
+        """Bytes of accepted files that were here before, and still count."""
+        return self._claims.bytes_there
+
+    @property
     def block_size(self) -> int:
         """Bytes of the sender's blocks."""
         return self._offer.block_size
+
+    @property
+    def may_tell(self) -> bool:
+        """Whether accept() may tell of more files that are here, or of parts of them."""
+        return self._claims.may_grow
 
     @property
     def resumes(self) -> bool:
@@ -274,9 +274,15 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
             if self._ledger.phase(entry) == final:
                 self._settle(entry, Phase.DONE, now)
                 self._results.add_done(entry)
-                self.bytes_resumed += self._compared.pop(entry, 0)
         self._report(now)
         self._announce(now)
+
+    def was_there(self, entry: int) -> None:
+        """This entry, skipped or committed, was there already."""
+        if self._ledger.is_file(entry):
+            skipped = self._ledger.phase(entry) == Phase.SKIPPED
+            self.files_there += skipped
+            self.files_same += not skipped
 
     def failed_here(self, entry: int, reason: str, now: float) -> bool:
         """This side cannot keep this entry; the rest goes on. False when it had failed before."""
@@ -306,6 +312,8 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
                 failed=self._results.failed,
                 damaged=self.files_damaged,
                 skipped=self.files_skipped,
+                there=self.files_there,
+                same=self.files_same,
             )
         )
         self.state = State.PARTING
@@ -340,21 +348,13 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
         self.files_damaged += 1
         self._actions.append(Abandon(entry, reason, keep))
 
-    def _tell_held(self, held: Sequence[Held]) -> None:
-        for file in held:
-            if not self.resumes or self._held_blocks + len(file.digests) > wire.MAX_HELD:
-                self._actions.append(StartOver(file.entry))
-                continue
-            if file.check is wire.Check.ONLY:
-                self._only.add(file.entry)
-            self._held_blocks += len(file.digests)
-            if file.check is wire.Check.SAMPLE:
-                self.bytes_resumed += self._bytes_of(file.entry, file.digests)
-            else:
-                self._compared[file.entry] = self._bytes_of(file.entry, file.digests)
+    def _claim(self, held: Sequence[Held], useless: Sequence[Useless]) -> None:
+        told, beyond = self._claims.add(held, self._offer)
+        for message in claims.messages(told, [*useless, *beyond]):
+            self._say(message)
+        self._actions.extend(StartOver(file.entry) for file in beyond)
+        for file in told:
             self._files.hold(file.entry, file.digests)
-            for number, digests in file.digests.runs(wire.MAX_DIGESTS):
-                self._say(wire.Have(file.entry, number, digests, file.check))
 
     def _settle(self, entry: int, phase: Phase, now: float) -> None:
         ledger = self._ledger

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import islice
 from typing import Final, assert_never
 
 from p2pcopy import events
 from p2pcopy.channel import Channel
 from p2pcopy.config import MIB, TransferLimits
+from p2pcopy.errors import P2PCopyError
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, SendData, State
-from p2pcopy.transfer.held import Held, bytes_of
 from p2pcopy.transfer.items import Fault, Found, Left
+from p2pcopy.transfer.ledger import ranges_of
 from p2pcopy.transfer.pace import Pace
 from p2pcopy.transfer.ports import Log, Reader
 from p2pcopy.transfer.reading import Batch, BatchReader
-from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
+from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender, Unusable
 from p2pcopy.transfer.session import Session, Settled, Tell, at_once
 from p2pcopy.transfer.summary import Summary
-from p2pcopy.transfer.wire import Check, FaultReason, Kind
+from p2pcopy.transfer.telling import Teller
+from p2pcopy.transfer.wire import Entry, FaultReason, Kind
 from p2pcopy.transfer.worker import Worker
 
 _WALK_BATCH: Final = 256
@@ -33,10 +35,12 @@ _FAULT_TEXT: Final = {
     FaultReason.DIFFERS: "the other side keeps another file in its place",
 }
 _STARTS_OVER: Final = "what the other side has of it is of another file, so all of it is sent"
+_SAME: Final = "the other side has the same content"
+_KEPT: Final = "the other side keeps what it has under this name"
 
 
 class SendSession(Session):
-    """One transfer, seen from the sender."""
+    """One transfer, seen from the sender. stream: something of it comes from a stream."""
 
     machine: Sender
 
@@ -51,10 +55,10 @@ class SendSession(Session):
         reader: Reader,
         software: str,
         settled: Settled = at_once,
+        stream: bool = False,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
-        self.machine = Sender(limits, software, self.now())
-        self.left_out = 0
+        self.machine = Sender(limits, software, self.now(), stream=stream)
         self._found = found
         self._log = log
         self._reader = reader
@@ -63,27 +67,30 @@ class SendSession(Session):
         self._pace = Pace()
         self._walker = Worker("walk")
         self._disk = Worker("read")
+        self._teller = Teller(log, self._walker, tell, settled)
         self._listed = False
         self._moved = asyncio.Event()
         self._wake_read = asyncio.Event()
         self._again: list[tuple[int, int]] = []
         self._summary = Summary()
-        self._skipped_files = 0
-        self._skipped_bytes = 0
-        self._resumed: dict[int, int] = {}
-        self._compared: dict[int, int] = {}  # what counts as resumed once it is found the same
+        self._same: set[int] = set()
         self._current = ""
         self._is_reading = False
 
     async def run(self) -> None:
         try:
-            await super().run()
+            try:
+                await super().run()
+            except P2PCopyError:
+                await self._teller.rest()
+                raise
+            await self._teller.rest()
         finally:
             self._walker.close()
             self._disk.close()
 
     def work(self) -> list[Callable[[], Coroutine[None, None, None]]]:
-        return [self._walk, self._read]
+        return [self._walk, self._read, self._teller.run]
 
     def perform(self) -> None:
         while actions := self.machine.actions():
@@ -98,11 +105,11 @@ class SendSession(Session):
                         if "zstd" not in self.machine.peer_features:
                             self._reader.never_compress()
                         self._reader.allow(action.upto, action.skips, action.held)
-                        for file in action.held:
-                            counted = self._resumed if file.check is Check.SAMPLE else self._compared
-                            counted[file.entry] = self._bytes_of(file)
-                        self._tell_skipped(action.skips)
+                        for start, stop in action.skips:
+                            self._teller.put(start, stop, _skipped)
                         self._wake_read.set()
+                    case Unusable():
+                        self._note(action.entry, f"it starts over; the other side says: {action.reason}")
                     case Reread():
                         self._again.append((action.entry, action.block))
                         self._wake_read.set()
@@ -138,13 +145,14 @@ class SendSession(Session):
             for thing in batch:
                 if isinstance(thing, Left):
                     self.left_out += thing.fault
+                    self.omitted += not thing.fault
                     self.tell(events.Note(thing.path, thing.reason))
             self._summary.add(found)
             self.machine.entries(found)
             self.perform()
             await self.channel.drain(_MANIFEST_BACKLOG)
             await self.settled()
-        self.machine.manifest_complete(self.left_out)
+        self.machine.manifest_complete(self.left_out, self.omitted)
         self._listed = True
         self._wake_read.set()
         self.perform()
@@ -208,65 +216,69 @@ class SendSession(Session):
         self.machine.data(batch.messages)
         for entry, number in batch.again:
             self.machine.sent_again(entry, number)
-        for end in batch.ends:
-            self.machine.file_end(end.entry, end.size, end.digest)
-            if (same := self._compared.pop(end.entry, None)) is not None:
-                self._resumed[end.entry] = same
-        for fault in batch.faults:
-            self._fault(fault)
+        # Before the ends: both may be of one file.
         for compared in batch.compared:
             if not compared.same:
-                self._resumed.pop(compared.entry, None)
-                self._compared.pop(compared.entry, None)
-                self.tell(events.Note(self._log[compared.entry][0].path, _STARTS_OVER))
+                self.machine.started_over(compared.entry)
+                self._note(compared.entry, _STARTS_OVER)
+        for end in batch.ends:
+            self.machine.file_end(end.entry, end.size, end.digest)
+            if end.same:
+                self._same.add(end.entry)
+        for fault in batch.faults:
+            self._fault(fault)
         self.machine.flush()
         self.perform()
 
-    def _bytes_of(self, file: Held) -> int:
-        """What the receiver has of a file."""
-        return bytes_of(file.digests, self._log[file.entry][0].size or 0, self.machine.limits.block_size)
+    def _note(self, entry: int, reason: str) -> None:
+        self._teller.put(entry, entry + 1, lambda of: events.Note(of.path, reason))
 
     def _fault(self, fault: Fault) -> None:
         # Where a block could not be read again, the rest of the file is of no use either.
         self._reader.drop(fault.entry)
         if self.machine.fault(fault.entry, fault.reason):
-            path = self._log[fault.entry][0].path
-            self.tell(events.File(path, events.FileStatus.FAILED, _FAULT_TEXT[fault.reason]))
-
-    def _tell_skipped(self, ranges: Sequence[tuple[int, int]]) -> None:
-        for start, stop in ranges:
-            for entry in range(start, stop):
-                skipped = self._log[entry][0]
-                self._skipped_bytes += skipped.size or 0
-                self._skipped_files += skipped.kind is Kind.FILE
-                self.tell(
-                    events.File(
-                        skipped.path, events.FileStatus.SKIPPED, "the other side keeps what it has under this name"
-                    )
-                )
+            self._tell_failed(fault.entry, _FAULT_TEXT[fault.reason])
 
     def _tell_reported(self, reported: Reported) -> None:
         for start, stop in reported.done:
-            for index in range(start, stop):
-                entry = self._log[index][0]
-                if entry.kind is Kind.FILE:
-                    self.tell(events.File(entry.path, events.FileStatus.DONE))
+            same = self._same.intersection(range(start, stop))
+            self._same -= same
+            for first, last in ranges_of(sorted(same)):
+                self._teller.put(start, first, _done)
+                self._teller.put(first, last, _there)
+                start = last
+            self._teller.put(start, stop, _done)
         for index, reason in reported.failed:
             self._reader.drop(index)
-            self.tell(events.File(self._log[index][0].path, events.FileStatus.FAILED, f"the other side: {reason}"))
+            self._same.discard(index)
+            self._tell_failed(index, f"the other side: {reason}")
+
+    def _tell_failed(self, entry: int, reason: str) -> None:
+        self._teller.put(entry, entry + 1, lambda of: events.File(of.path, events.FileStatus.FAILED, reason))
 
     def progress(self) -> events.Progress | None:
         machine, summary = self.machine, self._summary
         if not machine.accepted:
             return None
         complete = self._listed and machine.accepted == machine.manifest_entries
-        resumed = sum(self._resumed.values())
         return events.Progress(
-            bytes_done=machine.bytes_stored + resumed,
-            bytes_total=summary.bytes - self._skipped_bytes if complete and not summary.streams else None,
+            bytes_done=machine.bytes_stored + machine.bytes_resumed,
+            bytes_total=summary.bytes - machine.bytes_skipped if complete and not summary.streams else None,
             files_done=machine.files_done,
-            files_total=summary.files - self._skipped_files if complete else None,
+            files_total=summary.files - machine.files_skipped if complete else None,
             file=self._current,
+            bytes_resumed=machine.bytes_resumed,
             waits_for="source" if self._is_reading else "" if machine.room > 0 else "other_side",
-            bytes_resumed=resumed,
         )
+
+
+def _skipped(entry: Entry) -> events.Event:
+    return events.File(entry.path, events.FileStatus.SKIPPED, _KEPT)
+
+
+def _there(entry: Entry) -> events.Event:
+    return events.File(entry.path, events.FileStatus.SKIPPED, _SAME)
+
+
+def _done(entry: Entry) -> events.Event | None:
+    return events.File(entry.path, events.FileStatus.DONE) if entry.kind is Kind.FILE else None

@@ -23,6 +23,7 @@ from p2pcopy.transfer.conversation import (
 )
 from p2pcopy.transfer.held import Held, Holdings
 from p2pcopy.transfer.ledger import Phase
+from p2pcopy.transfer.offer import Sizes
 from p2pcopy.transfer.outbox import Outbox
 from p2pcopy.transfer.packing import Packed, Packer
 from p2pcopy.transfer.patience import Patience
@@ -49,6 +50,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """The receiver has something of a file that it cannot use, so all of it is sent. reason: the receiver's."""
+
+    entry: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reread:
     """A block arrived damaged: read it once more, and call sent_again() or fault()."""
 
@@ -64,7 +73,7 @@ class Reported:
     failed: tuple[tuple[int, str], ...]
 
 
-SenderAction = SendControl | SendData | Accepted | Reread | Reported | Finished | Ended
+SenderAction = SendControl | SendData | Accepted | Unusable | Reread | Reported | Finished | Ended
 
 _TABLE: Final[Table] = {
     (State.HELLO, wire.Hello): State.OPEN,
@@ -73,35 +82,41 @@ _TABLE: Final[Table] = {
         for state in (State.OPEN, State.LISTED, State.ENDED)
         for message in (wire.Go, wire.Credit, wire.Again, wire.Results)
     },
-    (State.OPEN, wire.Have): State.OPEN,
-    (State.LISTED, wire.Have): State.LISTED,
+    **{(state, message): state for state in (State.OPEN, State.LISTED) for message in (wire.Have, wire.Over)},
     (State.ENDED, wire.Done): State.PARTING,
     **SHARED_TABLE,
 }
 
 
-class Sender(Conversation[SendData | Accepted | Reread | Reported]):
+class Sender(Conversation[SendData | Accepted | Unusable | Reread | Reported]):
     """Feed it entries while manifest_room, and messages while room, says so.
 
     Blocks and end records are packed by whoever reads, with a Packer; file_end() tells of the ends among them.
-    bytes_read: of file content given to data(); backlog: bytes of messages that the network has not taken, to be set before tick().
+    bytes_read: of file content given to data(); bytes_skipped: of files that the receiver does not take, streams left out;
+    bytes_resumed: of accepted files, that the receiver has and that still count;
+    backlog: bytes of messages that the network has not taken, to be set before tick().
     It moves from OPEN to LISTED with manifest_complete(), and to ENDED with all_read().
     """
 
     role: ClassVar[Role] = Role.SENDER
     table: ClassVar[Table] = _TABLE
 
-    def __init__(self, limits: TransferLimits, software: str, now: float) -> None:
-        super().__init__(limits, software, now, credit=0)
+    def __init__(self, limits: TransferLimits, software: str, now: float, *, stream: bool = False) -> None:
+        super().__init__(limits, software, now, credit=0, stream=stream)
         self.bytes_stored = 0
         self.bytes_read = 0
+        self.bytes_skipped = 0
+        self.bytes_resumed = 0
         self.backlog = 0
         self.files_damaged = 0
         self._outbox = Outbox()
         self._faults = Packer(limits.max_data_message)
         self._totals = TotalDigest()
         self._failed_there = 0
+        self._sizes = Sizes(limits.block_size)
         self._holdings = Holdings()
+        self._told = self._holdings.told
+        self._last_over = -1
         self._asked: deque[tuple[int, int]] = deque()
         self._times_asked: Counter[tuple[int, int]] = Counter()
         self._rereading: set[tuple[int, int]] = set()
@@ -118,6 +133,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         return {
             wire.Hello: self._take_hello,
             wire.Have: self._take_have,
+            wire.Over: self._take_over,
             wire.Go: self._take_go,
             wire.Credit: self._take_credit,
             wire.Again: self._take_again,
@@ -133,14 +149,33 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._pump()
 
     def _take_have(self, have: wire.Have, size: int, now: float) -> None:
-        if not self.accepted <= have.entry < len(self._ledger) or not self._ledger.is_file(have.entry):
-            raise ProtocolError("the other side has blocks of a file that was not offered", wire.UPDATE_HINT)
+        self._check_offered(have.entry)
+        if have.first + len(have.digests) // wire.DIGEST_SIZE > self._sizes.blocks(have.entry):
+            raise ProtocolError("the other side has blocks that the file does not have", wire.UPDATE_HINT)
         self._holdings.add(have)
+
+    def _take_over(self, over: wire.Over, size: int, now: float) -> None:
+        self._check_offered(over.entry)
+        if over.entry <= self._last_over:
+            raise ProtocolError("the other side says out of order which files start over", wire.UPDATE_HINT)
+        self._last_over = over.entry
+        self._actions.append(Unusable(over.entry, over.reason))
+
+    def _check_offered(self, entry: int) -> None:
+        if not self.accepted <= entry < len(self._ledger) or not self._ledger.is_file(entry):
+            raise ProtocolError("the other side has something of a file that was not offered", wire.UPDATE_HINT)
 
     def _take_go(self, go: wire.Go, size: int, now: float) -> None:
         self._ledger.accept(go.upto, go.skip)
-        held = tuple(file for file in self._holdings.take(go.upto) if self._ledger.phase(file.entry) == Phase.ACCEPTED)
-        self._actions.append(Accepted(go.upto, tuple(go.skip), held))
+        self.bytes_skipped += sum(self._sizes.known_bytes(start, stop) for start, stop in go.skip)
+        held = []
+        for file in self._holdings.take(go.upto):
+            if self._ledger.phase(file.entry) == Phase.ACCEPTED:
+                held.append(file)
+                self.bytes_resumed += self._told.accept(file.entry, self._sizes.bytes_of(file), file.check)
+            else:
+                self._told.close(file.entry)
+        self._actions.append(Accepted(go.upto, tuple(go.skip), tuple(held)))
 
     def _take_credit(self, credit: wire.Credit, size: int, now: float) -> None:
         moved = credit.limit > self._outbox.credit.limit or credit.stored > self.bytes_stored
@@ -190,6 +225,8 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
                 "Run the same two commands again, with fresh codes.",
             )
         self.files_damaged = min(done.damaged, done.failed)
+        self.files_there = min(done.there, self.files_skipped)
+        self.files_same = min(done.same, self.files_done)
         self._parted = now
         self._say(wire.Bye())
 
@@ -224,13 +261,15 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         for message, count in wire.manifest_batches(first, batch, self.limits.max_control_message // 4):
             self._outbox.control(message, count)
         self._ledger.add(entry.kind for entry in batch)
+        for entry in batch:
+            self._sizes.append(entry.size)
         self._pump()
 
-    def manifest_complete(self, left_out: int) -> None:
-        """There are no more entries."""
+    def manifest_complete(self, left_out: int, omitted: int = 0) -> None:
+        """There are no more entries. left_out: things that could not be read; omitted: others that are not sent."""
         if self.state is State.OVER:
             return
-        self._outbox.control(wire.encode(wire.ManifestEnd(len(self._ledger), left_out)))
+        self._outbox.control(wire.encode(wire.ManifestEnd(len(self._ledger), left_out, omitted)))
         self.state = State.LISTED
         self._pump()
 
@@ -246,9 +285,14 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._rereading.discard((entry, block))
         self._pump()
 
+    def started_over(self, entry: int) -> None:
+        """What the receiver has of this file is of another one."""
+        self.bytes_resumed -= self._told.start_over(entry)
+
     def file_end(self, entry: int, size: int, digest: bytes) -> None:
         """The end record of a file is packed, behind all its blocks."""
         if self.state is not State.OVER:
+            self.bytes_resumed += self._told.end(entry)
             self._ledger.end(entry)
             self._totals.add(entry, size, digest)
 
@@ -259,6 +303,7 @@ class Sender(Conversation[SendData | Accepted | Reread | Reported]):
         self._rereading = {asked for asked in self._rereading if asked[0] != entry}
         if self._ledger.faulted(entry):
             return False
+        self.bytes_resumed -= self._told.close(entry)
         news = self._ledger.phase(entry) == Phase.ACCEPTED
         if news or not self._ledger.ended(entry):
             self._ledger.fault(entry)

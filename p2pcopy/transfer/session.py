@@ -30,6 +30,7 @@ class Session(ABC):
 
     Subclasses carry out the actions. A failure of any part ends the whole session, and the peer is told.
     settled: awaited once a batch; returns when whoever takes the events has room for more.
+    left_out: things of the source that could not be read for the manifest; omitted: others that are not sent.
     """
 
     machine: Sender | Receiver
@@ -47,6 +48,8 @@ class Session(ABC):
         self._ended = 0.0
         self._progress: Progress | None = None
         self._progress_told = 0.0
+        self.left_out = 0
+        self.omitted = 0
 
     # Sink
 
@@ -89,6 +92,12 @@ class Session(ABC):
         if self._began is None:
             return 0.0
         return (self._ended or self._loop.time()) - self._began
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether anything is at the destination that the next run need not send."""
+        progress = self.progress()
+        return progress is not None and (progress.bytes_done > 0 or progress.files_done > 0)
 
     def tick_machine(self) -> None:
         """A few times a second."""

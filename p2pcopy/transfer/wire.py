@@ -20,8 +20,8 @@ DIGEST_SIZE: Final = 32
 MAX_TEXT: Final = 400
 MAX_BATCH: Final = 4096
 MAX_DIGESTS: Final = 4096
-# Blocks that a receiver may say it has, of all files together: 1 TiB in blocks of 1 MiB, and 32 MiB of digests.
-MAX_HELD: Final = 2**20
+# What a receiver may have told of files that the sender has not closed: bytes of digests, and 512 for each message.
+MAX_HELD: Final = 48 * 2**20
 MIN_BLOCK_SIZE: Final = 4096
 MAX_BLOCK_SIZE: Final = 2 * 1024 * 1024
 # An unfinished block and the largest message fit into it together: with less, a sender could wait for itself.
@@ -118,7 +118,8 @@ class Hello(Struct, frozen=True, tag="hello", tag_field="type"):
 
     block_size: bytes of the sender's blocks; a receiver's says nothing. credit: bytes that the peer may send before any
     further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks;
-    of a sender, "resume" when it leaves out the blocks that the receiver has.
+    of a sender, "resume" when it leaves out the blocks that the receiver has; of either, "stream" when it reads from or writes to
+    a stream, so that a transfer that breaks cannot go on.
     """
 
     version: Index
@@ -137,10 +138,14 @@ class Manifest(Struct, frozen=True, tag="manifest", tag_field="type"):
 
 
 class ManifestEnd(Struct, frozen=True, tag="manifest_end", tag_field="type"):
-    """Sender: there are no more entries. left_out: how many things of the source could not be read for it."""
+    """Sender: there are no more entries. left_out: how many things of the source could not be read for it.
+
+    omitted: how many others are not sent, because they are special files say.
+    """
 
     entries: Index
     left_out: Count = 0
+    omitted: Count = 0
 
 
 class Have(Struct, frozen=True, tag="have", tag_field="type"):
@@ -153,6 +158,13 @@ class Have(Struct, frozen=True, tag="have", tag_field="type"):
     first: Index
     digests: Annotated[bytes, Meta(min_length=DIGEST_SIZE, max_length=MAX_DIGESTS * DIGEST_SIZE)]
     check: Check = Check.SAMPLE
+
+
+class Over(Struct, frozen=True, tag="over", tag_field="type"):
+    """Receiver: it has something of a file that it cannot use, and tells why, before the Go that accepts the file."""
+
+    entry: Index
+    reason: Text
 
 
 class Go(Struct, frozen=True, tag="go", tag_field="type"):
@@ -199,6 +211,7 @@ class Done(Struct, frozen=True, tag="done", tag_field="type"):
     """Receiver: everything is verified, synced and renamed. Its own totals, and how its entries ended.
 
     failed: entries named in Results.failed; damaged: those of them whose data arrived damaged again and again.
+    there: skipped files that are there already; same: files that were compared, and have the same content there.
     """
 
     files: Count
@@ -208,6 +221,8 @@ class Done(Struct, frozen=True, tag="done", tag_field="type"):
     failed: Count
     damaged: Count
     skipped: Count
+    there: Count = 0
+    same: Count = 0
 
 
 class Bye(Struct, frozen=True, tag="bye", tag_field="type"):
@@ -229,7 +244,23 @@ class Pong(Struct, frozen=True, tag="pong", tag_field="type"):
     number: Count
 
 
-Control = Hello | Manifest | ManifestEnd | Have | Go | Credit | Again | Results | End | Done | Bye | Abort | Ping | Pong
+Control = (
+    Hello
+    | Manifest
+    | ManifestEnd
+    | Have
+    | Over
+    | Go
+    | Credit
+    | Again
+    | Results
+    | End
+    | Done
+    | Bye
+    | Abort
+    | Ping
+    | Pong
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Control)

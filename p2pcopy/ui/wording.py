@@ -210,12 +210,21 @@ def other_command(role: Role) -> str:
 
 
 def outcome(done: events.Done, role: Role) -> str:
-    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 1.2 GiB more were there already". Of an instant there is no rate."""
+    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 3 files were there already", "Nothing to do: …".
+
+    Of an instant there is no rate.
+    """
+    there = count(done.files_there, "file") if done.files_there else ""
+    if there and not (done.files_done or done.bytes_done or done.files_failed or done.files_skipped):
+        return f"Nothing to do: {there} {'is' if done.files_there == 1 else 'are'} there already"
     verb = "Sent" if role == "send" else "Received"
     speed = f" ({rate(done.rate_bytes_per_s)})" if done.seconds >= _RATED_S else ""
-    there = f"; {size(done.bytes_resumed)} more were there already" if done.bytes_resumed else ""
-    amount = f"{count(done.files_done, 'file')}, {size(done.bytes_done)}"
-    return f"{verb} {amount} in {duration(max(done.seconds, 0.1))}{speed}{there}"
+    time = f"{duration(max(done.seconds, 0.1))}{speed}"
+    if there:
+        there = f"; {there} {'was' if done.files_there == 1 else 'were'} there already"
+    elif done.bytes_resumed:
+        there = f"; {size(done.bytes_resumed)} more were there already"
+    return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}{there}"
 
 
 def directory(manifest: events.Manifest) -> str:
@@ -224,10 +233,9 @@ def directory(manifest: events.Manifest) -> str:
 
 
 def left_out(done: events.Done) -> str:
-    """ "1 failed, 2 skipped"; empty when all went through."""
-    parts = [f"{done.files_failed:,} failed"] if done.files_failed else []
-    parts += [f"{done.files_skipped:,} skipped"] if done.files_skipped else []
-    return ", ".join(parts)
+    """ "1 failed, 2 skipped, 3 never sent"; empty when all went through."""
+    counts = ((done.files_failed, "failed"), (done.files_skipped, "skipped"), (done.left_out, "never sent"))
+    return ", ".join(f"{number:,} {what}" for number, what in counts if number)
 
 
 def status_word(file: events.File) -> str:

@@ -33,6 +33,22 @@ from p2pcopy.config import (
 from p2pcopy.errors import ExitCode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+HEAVY = {
+    "OpenSSL",
+    "aioice",
+    "aiortc",
+    "asyncio",
+    "av",
+    "blake3",
+    "cryptography",
+    "msgspec",
+    "p2pcopy.app",
+    "pathspec",
+    "qrcode",
+    "rich.live",
+    "rich.progress",
+    "zstandard",
+}
 ENVIRONMENT = (
     "STUN",
     "FAST_PATH",
@@ -385,10 +401,9 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
-    script = """
+    script = f"""
 import atexit, sys
-heavy = "aiortc", "aioice", "cryptography", "OpenSSL", "p2pcopy.app", "rich.progress", "qrcode", "blake3", "zstandard"
-atexit.register(lambda: print("imported:", *(name for name in heavy if name in sys.modules)))
+atexit.register(lambda: print("imported:", *sorted({HEAVY!r} & sys.modules.keys())))
 """
     version = run(script, "--version")
     assert version.stdout == f"p2pcopy {__version__}\nimported:\n"

@@ -1,8 +1,8 @@
 """What the transfer costs above the channel: both sessions with real files, joined by a channel that costs next to nothing.
 
-`python tests/bench/transfer_layer.py random zeros text small medium --mib 1024 --folder /dev/shm`. Each session has an event loop
-in a thread of its own, so that CPU seconds can be told apart: of each loop, and of the threads beside it. MiB/s is of one process
-with one interpreter lock for both sides: the CPU seconds are what counts.
+`PYTHONPATH=tests python -m bench.transfer_layer random zeros text small medium --mib 1024 --folder /dev/shm`. Each session has an
+event loop in a thread of its own, so that CPU seconds can be told apart: of each loop, and of the threads beside it. MiB/s is of
+one process with one interpreter lock for both sides: the CPU seconds are what counts.
 """
 
 from __future__ import annotations
@@ -20,19 +20,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from joining import receiving, sending
 
 from p2pcopy.channel import Sink
-from p2pcopy.config import MIB, Compress, Existing, TransferLimits
-from p2pcopy.files import tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.config import MIB, Compress, TransferLimits
 
 LIMITS = TransferLimits()
 KINDS = ("random", "zeros", "text", "small", "medium")
@@ -201,36 +195,13 @@ class Run:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
     async def _send(self, channel: LocalChannel) -> None:
-        sources = tree.prepare([str(self.source)], stdin_name=None)
-        with (
-            closing(EntryLog()) as log,
-            closing(BlockReader(log, block_size=LIMITS.block_size, compress=Compress.AUTO)) as reader,
-        ):
-            found = tree.walk(sources, now_ns=time.time_ns())
-            session = SendSession(
-                channel, LIMITS, ignore, found=found, log=log, reader=reader, software="bench", settled=settled
-            )
+        with sending(channel, LIMITS, self.source, Compress.AUTO) as (session, _):
             await session.run()
             self.seconds = session.seconds
             self.bytes, self.files = session.machine.bytes_stored, session.machine.files_done
 
     async def _receive(self, channel: LocalChannel) -> None:
-        with ExitStack() as stack:
-            store = stack.enter_context(closing(DirectoryStore(str(self.target), existing=Existing.REPLACE)))
-            store.open()
-            session = ReceiveSession(
-                channel,
-                LIMITS,
-                ignore,
-                gate=NameGate(os.urandom(16)),
-                log=stack.enter_context(closing(EntryLog())),
-                store=store,
-                consent=Consent(given=True, existing=Existing.REPLACE),
-                ask=cast(Any, None),
-                destination="out",
-                software="bench",
-                settled=settled,
-            )
+        with receiving(channel, LIMITS, self.target) as (session, _):
             await session.run()
 
 
@@ -267,14 +238,6 @@ def thread_seconds() -> dict[tuple[str, int], float]:
                 continue  # it has just ended
             found[thread.name.removeprefix("p2pcopy-"), thread.native_id] = int(line.split()[0]) / 1e9
     return found
-
-
-def ignore(event: object) -> None:
-    """Nobody looks."""
-
-
-async def settled() -> None:
-    """Nobody is behind with events."""
 
 
 if __name__ == "__main__":

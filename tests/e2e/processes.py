@@ -19,6 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import nursery
+from nursery import Child, Request
+
 PATIENCE_S = 40.0
 CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?$|\")"
 
@@ -110,10 +113,14 @@ class Stream:
 class Running:
     """A process. out, err: what it writes; both are the one screen where it has a terminal."""
 
-    def __init__(self, command: Sequence[str], stdin: int, out: Stream, err: Stream, keyboard: int, **how: Any) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Child, out: Stream, err: Stream, keyboard: int) -> None:
         self.out, self.err = out, err
+        self._process = process
         self._keyboard = keyboard
-        self._process = subprocess.Popen(command, stdin=stdin, **how)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def code(self, number: int = 0) -> str:
         """The code that it prints; number: how many come before it."""
@@ -146,6 +153,10 @@ class Running:
         err = self.err.everything().decode(errors="surrogateescape")
         assert "Traceback" not in err, err
         return Ended(exit_code, self.out.everything(), err)
+
+    def leaves_something(self) -> bool:
+        """Whether there is something left to kill."""
+        return self.runs() or self._keyboard >= 0
 
     def kill(self) -> None:
         """With SIGKILL: nothing of it is left."""
@@ -185,20 +196,21 @@ class Processes:
         stdin: int | None = None,
         stdout: int | None = None,
         before: str = "",
+        anew: bool = False,
         like_anybody: bool = False,
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         place: Sequence[str] = (),
     ) -> Running:
-        """Start p2pcopy with these arguments, without any input.
+        """Start p2pcopy with these arguments, without any input, off the nursery if possible.
 
         keyboard: with a pipe that type() writes to; terminal: on a terminal of its own, output included; stdin, stdout:
-        descriptors instead of these; before: Python that runs first; like_anybody: file modes count for root, too;
-        place: the command line that runs a command somewhere else.
+        descriptors instead of these; before: Python that runs first; anew: not off the nursery, so that it runs before p2pcopy is
+        loaded; like_anybody: file modes count for root, too; place: the command line that runs a command somewhere else.
         """
         script = (_TAKE_TERMINAL if terminal else "") + before + _RUN
-        wrapper = _LIKE_ANYBODY if like_anybody and os.geteuid() == 0 else ()
-        command = [*place, *wrapper, sys.executable, "-c", script, *(os.fsdecode(each) for each in arguments)]
+        words = [os.fsdecode(each) for each in arguments]
+        variables = self._environment() | dict(environment or {})
         with contextlib.ExitStack() as theirs:
             if terminal:
                 out, given_stdin, given_stdout, typing = _terminal(theirs)
@@ -207,18 +219,19 @@ class Processes:
                 given_stdin, typing = _pipe_in(theirs) if keyboard else (_nothing(theirs), -1)
                 out, given_stdout = _pipe_out(theirs)
                 err, given_stderr = _pipe_out(theirs)
-            process = Running(
-                command,
+            descriptors = (
                 given_stdin if stdin is None else stdin,
-                out,
-                err,
-                typing,
-                stdout=given_stdout if stdout is None else stdout,
-                stderr=given_stderr,
-                cwd=self.work,
-                env=self._environment() | dict(environment or {}),
-                pass_fds=pass_fds,
+                given_stdout if stdout is None else stdout,
+                given_stderr,
+                *pass_fds,
             )
+            request = Request(script, words, str(self.work), variables, (0, 1, 2, *pass_fds))
+            if anew or like_anybody or not nursery.POSSIBLE:
+                started: subprocess.Popen[bytes] | Child = _run(request, descriptors, place, like_anybody=like_anybody)
+            else:
+                started = nursery.nursery().start(request, descriptors, _namespace(place))
+            process = Running(started, out, err, typing)
+        self._running = [each for each in self._running if each.leaves_something()]
         self._running.append(process)
         return process
 
@@ -230,6 +243,33 @@ class Processes:
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm-256color",
         }
+
+
+def _run(
+    request: Request, descriptors: Sequence[int], place: Sequence[str], *, like_anybody: bool
+) -> subprocess.Popen[bytes]:
+    wrapper = _LIKE_ANYBODY if like_anybody and os.geteuid() == 0 else ()
+    stdin, stdout, stderr, *others = descriptors
+    return subprocess.Popen(
+        [*place, *wrapper, sys.executable, "-c", request.script, *request.arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=request.work,
+        env=request.environment,
+        pass_fds=others,
+    )
+
+
+def _namespace(place: Sequence[str]) -> str:
+    """Of a command line that runs a command in a network namespace, and does nothing else."""
+    match place:
+        case []:
+            return ""
+        case ["ip", "netns", "exec", name]:
+            return name
+        case _:
+            raise ValueError(place)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

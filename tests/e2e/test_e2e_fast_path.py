@@ -94,7 +94,7 @@ def test_without_gso_or_gro(switched: Mapping[str, str], start: Processes) -> No
 
 @pytest.mark.parametrize(("before", "reason"), [(UNTESTED, "pyOpenSSL 99.0 is not"), (LACKING, "there is no OpenSSL")])
 def test_other_libraries(before: str, reason: str, start: Processes) -> None:
-    told, other = map(data_path, transfer(start, {"before": before}, FAST, "--json"))
+    told, other = map(data_path, transfer(start, {"before": before, "anew": True}, FAST, "--json"))
     assert not told["fast"]
     assert reason in told["reason"]
     assert (other["fast"], other["peer_fast"]) == (True, False)
@@ -116,7 +116,7 @@ def test_the_doctor_shows_each_part(tmp_path: Path) -> None:
     with Processes(tmp_path) as start:
         everything = start.start("doctor", "--no-stun").ended()
         less = start.start("doctor", "--no-stun", "--no-fast-path", environment=OFF).ended()
-        lacking = start.start("doctor", "--no-stun", "--json", before=LACKING).ended()
+        lacking = start.start("doctor", "--no-stun", "--json", before=LACKING, anew=True).ended()
     assert [each.exit_code for each in (everything, less, lacking)] == [0, 0, 0]
     text = everything.out.decode()
     for row in ("association +fast", "GSO +works", "GRO +works", "batch reads +works", "path-MTU discovery +works"):

@@ -35,4 +35,4 @@ def test_what_can_connect_does_and_nothing_is_relayed_in_vain(
     with lab, Coturn(Lab.SERVER, also=(Lab.SERVER6,), lab=lab, secret=SECRET) as server:
         result = pasting.run(lab, server, case)
     assert result.as_expected, result
-    assert result.seconds < 5, result
+    assert result.seconds < 15, result

@@ -182,7 +182,9 @@ def test_a_file_that_was_changed_meanwhile_starts_over(tmp_path: Path, change: s
     assert not leftovers(tmp_path)
     assert (sent.told("done")["bytes_done"], sent.told("done")["bytes_resumed"]) == (8 * MIB, 0)
     if change == "time":
-        assert notes(received) == ["it starts over: the sender has another version of it now"]
+        reason = "the sender has another version of it now"
+        assert notes(received) == [f"it starts over: {reason}"]
+        assert notes(sent) == [f"it starts over; the other side says: {reason}"]
     else:
         assert notes(sent) == ["what the other side has of it is of another file, so all of it is sent"]
         assert len(notes(received)) == 1
@@ -208,6 +210,7 @@ def test_names_that_are_taken(tmp_path: Path, policy: str) -> None:
         make(tmp_path / "tree" / name, f"{name} here".encode())
     make(tmp_path / "out" / "tree" / "same", b"same here")
     make(tmp_path / "out" / "tree" / "taken", b"other")
+    os.mkfifo(tmp_path / "tree" / "pipe")
     with Processes(tmp_path) as start:
         sent, received = copy(start, "tree", receive=("--existing", policy))
     manifest = received.told("manifest")
@@ -223,6 +226,11 @@ def test_names_that_are_taken(tmp_path: Path, policy: str) -> None:
         return
     assert outcomes(received) == {"tree/same": "skipped", "tree/taken": taken, "tree/new": "done"}
     assert outcomes(sent) == outcomes(received)
+    for ended in (sent, received):
+        done = ended.told("done")
+        counts = [done[f"files_{what}"] for what in ("done", "there", "skipped", "failed")]
+        assert counts == [1 + (taken == "done"), 1, taken == "skipped", taken == "failed"]
+        assert done["left_out"] == 1
     expected = {"same": "same here", "taken": "other", "new": "new here"}
     expected |= {"rename": {"taken (1)": "taken here"}, "replace": {"taken": "taken here"}}.get(policy, {})
     assert content == expected
@@ -237,15 +245,18 @@ def test_the_content_tells_what_is_there(tmp_path: Path) -> None:
         sent, received = copy(start, "tree", receive=("--checksum", "--existing", "skip"))
         assert (sent.exit_code, received.exit_code) == (3, 3), sent.err + received.err
         assert outcomes(received) == {"tree/same": "skipped", "tree/differs": "failed"}
-        assert outcomes(sent)["tree/differs"] == "failed"
-        assert sent.told("done")["bytes_done"] == 0
-        assert sent.told("done")["bytes_resumed"] == received.told("done")["bytes_resumed"] == 5 * MIB
+        assert outcomes(sent) == outcomes(received)
+        for ended in (sent, received):
+            done = ended.told("done")
+            counts = [done[f"files_{what}"] for what in ("done", "there", "skipped", "failed")]
+            assert counts == [0, 1, 0, 1]
+            assert (done["bytes_done"], done["bytes_resumed"]) == (0, 5 * MIB)
         reasons = {event["path"]: event["reason"] for event in received.events if event["event"] == "file"}
         assert reasons["tree/differs"] == "it differs from the one that is there"
 
         sent, received = copy(start, "tree", receive=("--checksum", "--existing", "replace"))
     assert (sent.exit_code, received.exit_code) == (0, 0), sent.err + received.err
-    assert outcomes(received) == {"tree/same": "skipped", "tree/differs": "done"}
+    assert outcomes(sent) == outcomes(received) == {"tree/same": "skipped", "tree/differs": "done"}
     assert sent.told("done")["bytes_done"] == MIB
     assert (tmp_path / "out" / "tree" / "differs").read_bytes() == noise(MIB, 2)
 
@@ -273,6 +284,30 @@ def test_a_dry_run_takes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_both_sides_of_standard_output_say_that_it_cannot_go_on(tmp_path: Path) -> None:
+    make(tmp_path / "file", noise(48 * MIB))
+    reading, writing = os.pipe()
+    try:
+        with Processes(tmp_path) as start:
+            sender = start.send("file", "--json")
+            receiver = start.receive(sender.code(), "-o", "-", stdout=writing)
+            os.close(writing)
+            taken = 0
+            while taken < 3 * MIB // 2:  # the first block, and then nothing more
+                taken += len(os.read(reading, MIB // 2))
+            sender.out.wait_for(rb'"bytes_done": 1048576')
+            sender.signal(signal.SIGINT)
+            sent, received = sender.ended(), receiver.ended()
+    finally:
+        os.close(reading)
+    assert (sent.exit_code, received.exit_code) == (130, 6), sent.err + received.err
+    error = sent.told("error")
+    assert "the other side's standard output cannot go on where it stopped" in error["hint"]
+    assert not error["resumable"]
+    assert "A transfer through standard output cannot go on where it stopped" in received.err
+    assert "What has arrived" not in received.err
+
+
 def test_standard_input_says_that_it_cannot_go_on(tmp_path: Path) -> None:
     with Processes(tmp_path) as start:
         sender = start.send("-", "--name", "stream", "--json", keyboard=True)
@@ -281,9 +316,10 @@ def test_standard_input_says_that_it_cannot_go_on(tmp_path: Path) -> None:
         receiver.out.wait_for(rb'"bytes_done": 1048576')
         receiver.signal(signal.SIGINT)
         assert receiver.ended().exit_code == 130
-        sent = sender.ended()
-    assert sent.exit_code == 6
-    error = sent.told("error")
-    assert "standard input cannot go on where it stopped" in error["hint"]
-    assert not error["resumable"]
+        sent, received = sender.ended(), receiver.ended()
+    assert (sent.exit_code, received.exit_code) == (6, 130)
+    for ended, stream in ((sent, "standard input"), (received, "the other side's standard input")):
+        error = ended.told("error")
+        assert f"A transfer through {stream} cannot go on where it stopped" in error["hint"]
+        assert not error["resumable"]
     assert not leftovers(tmp_path)

@@ -49,6 +49,11 @@ class Injection:
             os.close(os.open(self.struck, os.O_WRONLY | os.O_CREAT))
 
 
+def injected(injection: Injection) -> str:
+    """Python that installs it."""
+    return f"from faults import injections\ninjections.install(injections.{injection!r})\n"
+
+
 def install(injection: Injection) -> None:
     """In a process of its own, before p2pcopy begins."""
     if injection.what in _ELSEWHERE:

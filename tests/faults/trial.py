@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import Ended
+from processes import Ended, Processes, Running
 
 from faults import world
-from faults.injections import Injection
-from faults.kinds import OK, Kind, allowed
-from faults.nursery import Child, Nursery
+from faults.injections import Injection, injected
+from faults.kinds import OK, Kind, Side, allowed
 
 # The longest that one side needs to notice that the other was killed is the protocol's silence limit, 14 s.
 BOUND_S = 40.0
@@ -39,15 +38,17 @@ class Verdict:
 
 
 class Bench:
-    """Where trials take place. cut: breaks the path between the processes as long as its context lasts; None where it cannot."""
+    """Where trials take place. place: the command line that runs a command there; cut: breaks the path between the processes as
+    long as its context lasts; None where it cannot."""
 
     def __init__(
-        self, nursery: Nursery, work: Path, cut: Callable[[], contextlib.AbstractContextManager[None]] | None
+        self, start: Processes, place: Sequence[str], cut: Callable[[], contextlib.AbstractContextManager[None]] | None
     ) -> None:
-        self._nursery = nursery
-        self._work = work
+        self._start = start
+        self._place = place
+        self._work = start.work
         self._cut = cut
-        self._source = work / "tree"
+        self._source = self._work / "tree"
         self._calls: dict[tuple[str, str], int] = {}
         world.make_source(self._source, seed=1)
 
@@ -149,14 +150,14 @@ class Bench:
     def _transfer(
         self, source: Path, destination: Path, kind: Kind | None, injection: Injection | None
     ) -> tuple[Ended, Ended]:
-        at_sender = vars_of(injection) if kind is not None and kind.victim == "sender" else None
-        at_receiver = vars_of(injection) if kind is not None and kind.victim == "receiver" else None
-        home = self._work / "home"
-        sender = self._nursery.start("send", "--no-stun", str(source), work=self._work, home=home, injection=at_sender)
-        code = sender.code()
-        receiver = self._nursery.start(
-            "receive", "--no-stun", "--yes", "--existing", "replace", "--output", str(destination), code,
-            work=self._work, home=home, injection=at_receiver,
+        def start(side: Side, *arguments: str) -> Running:
+            before = injected(injection) if injection is not None and kind is not None and kind.victim == side else ""
+            return self._start.start(*arguments, before=before, place=self._place)
+
+        sender = start("sender", "send", "--no-stun", str(source))
+        receiver = start(
+            "receiver", "receive", "--no-stun", "--yes", "--existing", "replace", "--output", str(destination),
+            sender.code(),
         )  # fmt: skip
         if kind is not None and kind.outside:
             threading.Thread(
@@ -173,7 +174,7 @@ class Bench:
         finally:
             person.cancel()
 
-    def _go_on(self, kind: Kind, victim: Child) -> None:
+    def _go_on(self, kind: Kind, victim: Running) -> None:
         """A process has stopped itself: continue it after a while, or at once on a path that is cut."""
         if not _stopped(victim):
             return
@@ -186,11 +187,7 @@ class Bench:
                 time.sleep(_CUT_S)
 
 
-def vars_of(injection: Injection | None) -> dict[str, object] | None:
-    return None if injection is None else dict(vars(injection))
-
-
-def _stopped(child: Child) -> bool:
+def _stopped(child: Running) -> bool:
     """Wait until it has stopped. False when it ends before."""
     while True:
         try:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from p2pcopy.files import journal, native, plain
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.files.journal import HEADER_SIZE, RECORD_SIZE
 from p2pcopy.files.journalfile import Journaling
+from p2pcopy.files.parts import PartFile
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Outcome, Useless
 from p2pcopy.transfer.wire import Check, Entry, Kind
@@ -65,7 +67,7 @@ def leave(root: Path, *numbers: int, entry: Entry = ENTRY) -> None:
         write(store, *numbers, entry=entry)
 
 
-def left(root: Path, entry: Entry = ENTRY, **settings: Any) -> Held | Useless | None:
+def left(root: Path, entry: Entry = ENTRY, **settings: Any) -> Held | Useless | Outcome | None:
     with opened(root, **settings) as store:
         return store.held(0, entry)
 
@@ -503,6 +505,37 @@ class TestFaults:
             write(store, *range(BLOCKS))
             assert finish(store) == [Outcome(0, FileStatus.DONE)]
 
+    @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+    def test_a_file_that_cannot_be_set_aside_for_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        second = replace(ENTRY, path="g")
+        leave(tmp_path, 0, 1)
+        leave(tmp_path, 0, 1, entry=second)
+        there = sorted(os.listdir(tmp_path))
+        before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+        def fail(part: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        with opened(tmp_path, open_parts=1) as store:
+            assert isinstance(store.held(0, ENTRY), Held)
+            with monkeypatch.context() as patch:
+                patch.setattr(PartFile, "suspend", fail)
+                if code == errno.EIO:
+                    with pytest.raises(LocalFileError, match="input/output"):
+                        store.held(1, second)
+                else:
+                    failed = Outcome(1, FileStatus.FAILED, os.strerror(code))
+                    assert store.held(1, second) == failed
+                    assert store.write(1, second, 0, b"ignored", digest=bytes(32)) is None
+                    assert store.whole(1, second, len(b"ignored")) == [failed]
+        assert sorted(os.listdir(tmp_path)) == there
+        if sys.platform == "linux":
+            assert len(os.listdir("/proc/self/fd")) == before
+        with opened(tmp_path) as store:
+            assert isinstance(store.held(1, second), Held)
+
     def test_a_rename_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> bool:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -639,17 +672,16 @@ class TestTheEnd:
             clash = store.admit(0, ENTRY)
             assert clash is not None
             assert clash.same
-            assert store.refuses(0, ENTRY) == Outcome(0, FileStatus.SKIPPED, "it is there already")
+            assert store.refuses(0, ENTRY) == Outcome(0, FileStatus.SKIPPED, "it is there already", there=True)
         assert os.listdir(tmp_path) == ["f"]
 
     def test_space_that_is_taken_already(self, tmp_path: Path) -> None:
         leave(tmp_path, *range(BLOCKS))
         taken = os.stat(tmp_path / PART).st_blocks * 512
         with opened(tmp_path) as store:
-            for index, path in enumerate(("f", "g", "nowhere/f")):
-                store.admit(index, replace(ENTRY, path=path))
-            store.admit(3, replace(ENTRY, path="f", size=1))
-            assert store.reusable_bytes() == taken > 0
+            assert store.reusable_bytes(ENTRY) == taken > 0
+            for none in (replace(ENTRY, path="g"), replace(ENTRY, path="nowhere/f"), replace(ENTRY, size=1)):
+                assert store.reusable_bytes(none) == 0
 
     def test_a_directory_with_something_to_go_on_with_stays_and_is_finished_later(self, tmp_path: Path) -> None:
         entry = replace(ENTRY, path="d/f")

@@ -26,7 +26,7 @@ BLOCK = 100
 CONTENT = bytes(range(250))
 MTIME = 1_234_567_891_234_567_891
 ENTRY = Entry(Kind.FILE, "f.txt", len(CONTENT), 0o644, MTIME)
-THERE = Outcome(0, FileStatus.SKIPPED, "it is there already")
+THERE = Outcome(0, FileStatus.SKIPPED, "it is there already", there=True)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ class TestByContent:
             gives_way = policy in (Existing.REPLACE, Existing.RENAME)
             assert (held.entry, held.check) == (0, Check.ALL if gives_way else Check.ONLY)
             assert dict(held.digests) == digests(CONTENT)
-            same = [Outcome(0, FileStatus.SKIPPED, "the same content is there")]
+            same = [Outcome(0, FileStatus.SKIPPED, "the same content is there", there=True)]
             assert store.whole(0, ENTRY, len(CONTENT)) == same
             assert store.finish() == []
         assert os.listdir(tmp_path) == ["f.txt"]

@@ -605,11 +605,3 @@ def test_a_file_that_is_only_compared_and_is_the_same_ends_without_blocks(make: 
     content = noise(20 * SIZE)
     items = resumed(make, content, there(1, content, *range(20), check=Check.ONLY))
     assert [type(item) for item in items] == [Compared] * 20 + [End]
-
-
-def test_blocks_that_a_file_cannot_have_are_refused(make: Callable[..., Reader]) -> None:
-    reader = make({"file": noise(SIZE)}, stdin=io.BytesIO(b"stream")).scan(allow=False)
-    with pytest.raises(ProtocolError):
-        reader.blocks.allow(3, (), [there(1, noise(2 * SIZE), 1)])
-    with pytest.raises(ProtocolError):
-        reader.blocks.allow(3, (), [there(2, noise(SIZE), 0)])

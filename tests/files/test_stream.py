@@ -179,7 +179,7 @@ def test_nothing_of_a_stream_is_there_before_it_comes(tmp_path: Path) -> None:
         store.admit(0, ENTRY)
         store.begin(3)
         assert store.held(0, ENTRY) is None
-        assert store.reusable_bytes() == 0
+        assert store.reusable_bytes(ENTRY) == 0
         store.write(0, ENTRY, 0, b"abc", digest=bytes(32))
         store.abandon(0, keep=True)
         with pytest.raises(InternalError):

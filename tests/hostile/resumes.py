@@ -408,7 +408,7 @@ def _of_receivers() -> Iterator[Case]:
             await rogue.pour([])
             await rogue.channel.drain(MIB)
 
-    yield Case("has: a million blocks", too_many, (PROTOCOL,), Sending(), seconds=30, really=True)
+    yield Case("has: a million blocks", too_many, (PROTOCOL,), Sending(), seconds=60, really=True)
 
     async def one_by_one(rogue: Rogue) -> None:
         """Each with a gap behind it, which costs most."""
@@ -421,4 +421,32 @@ def _of_receivers() -> Iterator[Case]:
         await rogue.pour(messages, control=True)
         rogue.go()
 
-    yield Case("has: many blocks with gaps", one_by_one, (PROTOCOL,), Sending(), seconds=30, really=True)
+    yield Case("has: many blocks with gaps", one_by_one, (PROTOCOL,), Sending(), seconds=60, really=True)
+
+    def starting_over(*entries: Json, reason: Json = "\x1b[2J\u202e" * 80) -> Play:
+        async def play(rogue: Rogue) -> None:
+            await rogue.receive_up_to(Step.LISTED)
+            for each in entries:
+                rogue.say("over", entry=each, reason=reason)
+            rogue.go()
+            await rogue.hear("end")
+            await rogue.until(lambda: len(rogue.ends) == len(rogue.files))
+            rogue.done()
+            await rogue.hear("bye")
+            rogue.say("bye")
+
+        return play
+
+    yield Case("over: every file, for a reason that is none", starting_over(1, 2, reason=""), (OK,), Sending())
+    yield Case("over: a reason that would clear the screen", starting_over(1), (OK,), Sending(), really=True)
+    wrong_ones: dict[str, Play] = {
+        "a directory": starting_over(0),
+        "what there is not": starting_over(5),
+        "the last entry of all": starting_over(2**32 - 1),
+        "a file twice": starting_over(1, 1),
+        "files backwards": starting_over(2, 1),
+        "a long reason": starting_over(1, reason="x" * 401),
+        "a reason that is none": starting_over(1, reason=None),
+    }
+    for name, play in wrong_ones.items():
+        yield Case(f"over: {name}", play, (PROTOCOL,), Sending())

@@ -128,6 +128,11 @@ class Rogue:
                 with suppress(ConnectionLost):
                     await self.channel.drain(HIGH_WATER)
 
+    async def pour_pings(self) -> None:
+        """Legal, but not answered one by one."""
+        await self.pour((message("ping", number=number) for number in range(30_000)), control=True)
+        assert self.pongs < 300, self.pongs
+
     async def hear(self, *kinds: str) -> dict[str, Json]:
         """The next message of one of these types; what came before it is passed over."""
         while True:

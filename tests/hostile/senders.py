@@ -170,7 +170,6 @@ def _silence() -> Iterator[Case]:
             f"silence after {step.name.lower()}, as long as it takes",
             then(step, Rogue.mute),
             (LOST,),
-            seconds=30,
             really=True,
             apart=True,
         )
@@ -178,10 +177,8 @@ def _silence() -> Iterator[Case]:
 
 def _floods() -> Iterator[Case]:
     async def pings(rogue: Rogue) -> None:
-        """Legal, but not answered one by one."""
         await rogue.send_up_to(Step.ACCEPTED)
-        await rogue.pour((message("ping", number=number) for number in range(30_000)), control=True)
-        assert rogue.pongs < 300, rogue.pongs
+        await rogue.pour_pings()
         rogue.send_files(FILES)
         rogue.end(FILES)
         await rogue.part()

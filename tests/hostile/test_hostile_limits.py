@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from hostile.verdict import Scene
 from p2pcopy.config import MIB, TransferLimits
 from p2pcopy.errors import ExitCode
 from p2pcopy.files.stream import StreamStore
-from p2pcopy.transfer.conversation import Ended
+from p2pcopy.transfer.conversation import Ended, State
 from p2pcopy.transfer.held import Holdings
 from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.sender import Sender
@@ -120,15 +121,38 @@ def test_a_stream_has_room_for_what_comes_while_a_damaged_block_is_asked_for() -
         os.close(nowhere)
 
 
-def test_blocks_with_gaps_between_them_cost_a_sender_little() -> None:
-    """As many as a receiver may tell of, in 64 MB."""
+@pytest.mark.parametrize("files", [1, 2**14])
+def test_blocks_that_are_told_cost_a_sender_little(files: int) -> None:
+    """As many as a receiver may tell of, with gaps between them or each in a file of its own, in 64 MB."""
     count = 2**14
     holdings = Holdings()
     tracemalloc.start()
     try:
         for number in range(count):
-            holdings.add(Have(1, 2 * number, bytes(32)))
+            holdings.add(Have(number % files, 2 * number, bytes(32)))
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held / count * MAX_HELD < 64 * MIB
+    assert held / holdings.told.cost * MAX_HELD < 64 * MIB
+
+
+def test_a_sender_that_is_told_too_much_ends_before_it_has_no_memory() -> None:
+    """Of a file that has all these blocks."""
+    machine = Sender(TransferLimits(), "victim", 0.0)
+    machine.control_received(
+        message("hello", version=1, role="receiver", software="", block_size=MIB, credit=4 * MIB), 0.0
+    )
+    machine.entries([Entry(Kind.FILE, "huge", 2**22 * MIB)])
+    digests = base64.b64encode(bytes(32 * 4096)).decode()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            first = number * 4096
+            machine.control_received(message("have", entry=0, first=first, digests=digests), 0.0)
+            if machine.state is State.OVER:
+                break
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert machine.state is State.OVER
+    assert held < 70 * MIB

@@ -52,11 +52,11 @@ def inside(namespace: str) -> Iterator[None]:
     """Sockets that this thread opens, and threads that it starts, are in the namespace."""
     with Path("/proc/thread-self/ns/net").open("rb") as home:
         with (_FOLDER / namespace).open("rb") as place:
-            _enter(place.fileno())
+            enter(place.fileno())
         try:
             yield
         finally:
-            _enter(home.fileno())
+            enter(home.fileno())
 
 
 def _identity(namespace: str) -> tuple[int, int] | None:
@@ -76,7 +76,8 @@ def _processes(identities: set[tuple[int, int]]) -> Iterator[int]:
                     yield int(entry)
 
 
-def _enter(namespace: int) -> None:
+def enter(namespace: int) -> None:
+    """Sockets that this thread opens from now on are in the namespace that this descriptor leads to."""
     setns: Callable[[int, int], int] = ctypes.CDLL(None, use_errno=True).setns
     if setns(namespace, _CLONE_NEWNET) != 0:
         code = ctypes.get_errno()

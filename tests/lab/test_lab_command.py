@@ -69,7 +69,7 @@ def test_a_session_of_a_developer(command: Command) -> None:
     command("slow", "b", "--delay", "1000")
     assert not command.reaches("b")
     command("down")
-    assert inside.wait(5) == -signal.SIGKILL
+    assert inside.wait(30) == -signal.SIGKILL
     assert NAME not in command("list").split()
 
 

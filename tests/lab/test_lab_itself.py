@@ -115,7 +115,7 @@ time.sleep(60)
             assert Path("/run/netns", namespace).exists()
             with Lab(Topology.LAN):
                 assert not Path("/run/netns", namespace).exists()
-            assert inside.wait(5) == -signal.SIGKILL
+            assert inside.wait(30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "skipped"), ("true", "failed")])

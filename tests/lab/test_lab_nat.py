@@ -124,7 +124,7 @@ def test_blocked_udp_leaves_tcp() -> None:
             lab.inside("m"),
             socket.create_server((Lab.SERVER, 80)) as listening,
             lab.inside("a"),
-            socket.create_connection(listening.getsockname(), timeout=2),
+            socket.create_connection(listening.getsockname(), timeout=10),
         ):
             accepted, (address, _) = listening.accept()
             accepted.close()

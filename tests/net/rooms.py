@@ -18,6 +18,8 @@ from p2pcopy.net.peer import PathNews, Peer, PeerChannel
 from p2pcopy.signaling.candidates import Candidate
 
 ALONE = NetSettings(stun=())
+# For what takes a moment, unless the machine is busy.
+PATIENCE_S = 30.0
 
 
 class Side:
@@ -99,7 +101,7 @@ class Pair:
     left: Future[PeerChannel]
     right: Future[PeerChannel]
 
-    def connected(self, timeout: float) -> tuple[PeerChannel, PeerChannel]:
+    def connected(self, timeout: float = PATIENCE_S) -> tuple[PeerChannel, PeerChannel]:
         end = time.monotonic() + timeout
         return self.left.result(timeout), self.right.result(max(0.1, end - time.monotonic()))
 
@@ -108,11 +110,11 @@ class Pair:
             side.place.run(side.until_news(kind))
 
     def flow(self) -> None:
-        """Both ways, within 10 s."""
+        """Both ways."""
         for side, other in ((self.a, self.b), (self.b, self.a)):
             expected = len(other.inbox.control) + 1
             side.place.run(side.say(b"x"))
-            other.place.run(other.inbox.until(control=expected), 10)
+            other.place.run(other.inbox.until(control=expected), PATIENCE_S)
 
     def kinds(self) -> tuple[PathKind, PathKind]:
         return self.a.peer.path().kind, self.b.peer.path().kind

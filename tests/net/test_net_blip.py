@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab import Coturn, Family, Lab, Layout, Nat, Site, Topology
-from rooms import ALONE, Pair, Rooms, with_stun
+from rooms import ALONE, PATIENCE_S, Pair, Rooms, with_stun
 
 from p2pcopy.events import PathKind, Recovered, Stalled
 from p2pcopy.net import liveness
@@ -58,7 +58,7 @@ def test_a_session_goes_on_at_the_same_addresses(rooms: Rooms, side: str) -> Non
     with Coturn(Lab.SERVER, lab=rooms.lab) as server:
         pair = rooms.pair(with_stun(server), with_stun(server))
         pair.a.told(pair.answer)
-        pair.connected(10)
+        pair.connected()
         pair.flow()
         before = _addresses(pair)
         blip = Blip(rooms.lab, side)
@@ -69,7 +69,7 @@ def test_a_session_goes_on_at_the_same_addresses(rooms: Rooms, side: str) -> Non
         blip.back()
         came_back = time.monotonic()
         pair.until_news(Recovered)
-        assert time.monotonic() - came_back < 3
+        assert time.monotonic() - came_back < 10
         pair.flow()
         assert _addresses(pair) == before
         assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
@@ -99,8 +99,8 @@ def test_a_code_that_was_handed_out_before_is_still_good(rooms: Rooms) -> None:
     joining.begin(ALONE, secret, pin=waiting.peer.pin)
     joining.told(offer)
     right = joining.connect()
-    left.result(5)
-    right.result(5)
+    left.result(PATIENCE_S)
+    right.result(PATIENCE_S)
     assert told == []
     assert waiting.peer.candidates == offer
 
@@ -111,7 +111,7 @@ def test_a_nat_that_forgets_and_refuses_does_not_end_the_session(monkeypatch: py
     with Rooms(Topology.TWO_NATS, refuses=True) as rooms, Coturn(Lab.SERVER, lab=rooms.lab) as server:
         pair = rooms.pair(with_stun(server), with_stun(server))
         pair.a.told(pair.answer)
-        pair.connected(10)
+        pair.connected()
         pair.flow()
         silence = rooms.lab.command(
             "b",
@@ -135,7 +135,7 @@ def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session(monkeypatc
     with Rooms(Layout(site, site), refuses=True) as rooms:
         pair = rooms.pair(ALONE, ALONE)
         pair.a.told(pair.answer)
-        pair.connected(10)
+        pair.connected()
         pair.flow()
         table = "table ip6 silence"
         silence = f"add {table}; add chain ip6 silence out {{ type filter hook output priority 0; policy drop; }}"
@@ -148,6 +148,6 @@ def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session(monkeypatc
 
 
 async def _until_away(rooms: Rooms) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while rooms.sides[0].peer.candidates:
             await asyncio.sleep(0.05)

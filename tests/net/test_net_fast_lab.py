@@ -43,7 +43,7 @@ public = pytest.mark.parametrize("rooms", [Topology.PUBLIC], indirect=True)
 
 def connected(rooms: Rooms, settings: NetSettings = ALONE) -> Pair:
     pair = rooms.pair(settings, settings)
-    pair.connected(10)
+    pair.connected()
     return pair
 
 
@@ -171,7 +171,7 @@ def test_nats_that_start_again(rooms: Rooms) -> None:
     with Coturn(Lab.SERVER, lab=rooms.lab) as server:
         pair = rooms.pair(with_stun(server), with_stun(server))
         pair.a.told(pair.answer)
-        pair.connected(10)
+        pair.connected()
         flow = Flow(pair.b, pair.a)
         for side in ("a", "b"):
             forget = partial(rooms.lab.forget_mappings, side)
@@ -218,7 +218,7 @@ def test_a_process_that_is_stopped_for_a_while(rooms: Rooms, stopped: str) -> No
 @pytest.mark.parametrize(("gso", "gro"), [(False, True), (True, False), (False, False)])
 def test_no_segments(rooms: Rooms, gso: bool, gro: bool) -> None:
     pair = rooms.pair(NetSettings(stun=(), gso=gso, gro=gro), ALONE)
-    pair.connected(10)
+    pair.connected()
     for source, sink in ((pair.a, pair.b), (pair.b, pair.a)):
         flow = Flow(source, sink)
         flow.more(10)

@@ -48,7 +48,7 @@ def over(coturn: Coturn, transport: str, relay: Relay = Relay.AUTO) -> NetSettin
 def connected(rooms: Rooms, a: NetSettings, b: NetSettings) -> Pair:
     pair = rooms.pair(a, b)
     pair.a.told(pair.answer)
-    pair.connected(15)
+    pair.connected()
     return pair
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from lab import Coturn, Lab, Topology
-from rooms import ALONE, Rooms, with_stun, with_turn
+from rooms import ALONE, PATIENCE_S, Rooms, with_stun, with_turn
 
 from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
 from p2pcopy.events import PathChanged, PathKind, Recovered, Stalled
@@ -38,7 +38,7 @@ def coturn(rooms: Rooms) -> Iterator[Coturn]:
 @lan
 def test_one_paste_in_a_lan(rooms: Rooms) -> None:
     pair = rooms.pair(ALONE, ALONE)
-    pair.connected(5)
+    pair.connected()
     assert pair.kinds() == (PathKind.LOCAL, PathKind.LOCAL)
     assert pair.a.peer.path().remote.startswith("10.77.0.3:")
     assert pair.b.peer.path().remote.startswith("10.77.0.2:")
@@ -47,7 +47,7 @@ def test_one_paste_in_a_lan(rooms: Rooms) -> None:
 @public
 def test_one_paste_between_public_addresses(rooms: Rooms) -> None:
     pair = rooms.pair(ALONE, ALONE)
-    pair.connected(5)
+    pair.connected()
     assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
     assert pair.a.peer.path().local_type == pair.b.peer.path().local_type == "host"
 
@@ -63,8 +63,8 @@ def test_two_pastes_through_two_nats_however_late_the_answer_is(
         pair.connected(4)
     pasted = time.monotonic()
     pair.a.told(pair.answer)
-    pair.connected(5)
-    assert time.monotonic() - pasted < 2
+    pair.connected()
+    assert time.monotonic() - pasted < 10
     assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
     path = pair.a.peer.path()
     assert (path.local_type, path.remote_type) == ("srflx", "srflx")
@@ -76,7 +76,7 @@ def test_two_pastes_through_two_nats_however_late_the_answer_is(
 @pytest.mark.coturn
 def test_one_paste_when_both_use_the_same_relay(rooms: Rooms, coturn: Coturn) -> None:
     pair = rooms.pair(with_turn(coturn), with_turn(coturn))
-    pair.connected(10)
+    pair.connected()
     assert pair.kinds() == (PathKind.RELAYED, PathKind.RELAYED)
     # One relay is enough once both know each other's addresses: then the other side has none of its own.
     relays = {pair.a.peer.path().relay, pair.b.peer.path().relay}
@@ -89,7 +89,7 @@ def test_one_paste_when_both_use_the_same_relay(rooms: Rooms, coturn: Coturn) ->
 def test_nothing_is_relayed_that_can_be_direct(rooms: Rooms, coturn: Coturn) -> None:
     pair = rooms.pair(with_turn(coturn), with_turn(coturn))
     pair.a.told(pair.answer)
-    pair.connected(10)
+    pair.connected()
     assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
 
 
@@ -99,7 +99,7 @@ def test_relay_only(rooms: Rooms, coturn: Coturn) -> None:
     only = with_turn(coturn, Relay.ONLY)
     pair = rooms.pair(only, only)
     assert {each.type for each in pair.answer} == {"relay"}
-    left, _ = pair.connected(10)
+    left, _ = pair.connected()
     assert pair.kinds() == (PathKind.RELAYED, PathKind.RELAYED)
 
     async def send() -> None:
@@ -114,7 +114,7 @@ def test_relay_only(rooms: Rooms, coturn: Coturn) -> None:
 @pytest.mark.coturn
 def test_a_relayed_session_moves_to_a_direct_path_without_a_gap(rooms: Rooms, coturn: Coturn) -> None:
     pair = rooms.pair(with_turn(coturn), with_turn(coturn))
-    pair.connected(10)
+    pair.connected()
     pair.flow()
     pair.until_news(PathChanged)
     assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
@@ -126,18 +126,18 @@ def test_a_relayed_session_moves_to_a_direct_path_without_a_gap(rooms: Rooms, co
 def test_a_break_is_told_and_survived_and_one_that_lasts_ends_it(rooms: Rooms) -> None:
     settings = NetSettings(stun=(), stall_limit_s=8.0)
     pair = rooms.pair(settings, settings)
-    pair.connected(5)
+    pair.connected()
     rooms.lab.cut("a")
     cut = time.monotonic()
     pair.until_news(Stalled)
-    assert 2 < time.monotonic() - cut < 3.5
+    assert 2 < time.monotonic() - cut < 7
     pair.a.place.run(pair.a.say(b"during the break"))
     assert pair.b.inbox.control == []
     rooms.lab.mend("a")
     mended = time.monotonic()
     pair.until_news(Recovered)
-    assert time.monotonic() - mended < 1.5
-    pair.b.place.run(pair.b.inbox.until(control=1), 3)
+    assert time.monotonic() - mended < 7
+    pair.b.place.run(pair.b.inbox.until(control=1), PATIENCE_S)
     pair.flow()
     rooms.lab.cut("b")
     for side in (pair.a, pair.b):
@@ -151,7 +151,7 @@ def test_a_break_is_told_and_survived_and_one_that_lasts_ends_it(rooms: Rooms) -
 def test_a_nat_that_starts_again_is_no_end(rooms: Rooms, coturn: Coturn, side: str) -> None:
     pair = rooms.pair(with_stun(coturn), with_stun(coturn))
     pair.a.told(pair.answer)
-    pair.connected(10)
+    pair.connected()
     rooms.lab.forget_mappings(side)
     for _ in range(3):
         pair.flow()
@@ -163,7 +163,7 @@ def test_a_nat_that_starts_again_is_no_end(rooms: Rooms, coturn: Coturn, side: s
 def test_a_turn_server_that_starts_again_is_no_end(rooms: Rooms, coturn: Coturn) -> None:
     only = with_turn(coturn, Relay.ONLY)
     pair = rooms.pair(only, only)
-    pair.connected(10)
+    pair.connected()
     coturn.stop()
     pair.until_news(Stalled)
     coturn.start()
@@ -176,7 +176,7 @@ def test_a_turn_server_that_starts_again_is_no_end(rooms: Rooms, coturn: Coturn)
 @pytest.mark.parametrize("side", ["a", "b"])
 def test_a_peer_that_roams_is_followed(rooms: Rooms, side: str) -> None:
     pair = rooms.pair(ALONE, ALONE)
-    pair.connected(5)
+    pair.connected()
     before = pair.b.peer.path() if side == "a" else pair.a.peer.path()
     rooms.lab.roam(side)
     for _ in range(2):
@@ -195,7 +195,7 @@ def test_a_server_with_a_secret_is_lent_for_the_session(rooms: Rooms) -> None:
         )
         pair = rooms.pair(ours, NetSettings(stun=(IceServer(server.stun_url),)), NetTimes(keepalive_s=0.1))
         pair.a.told(pair.answer)
-        pair.connected(10)
+        pair.connected()
         gathering = pair.b.peer._gathering
 
         async def until(condition: Callable[[], object]) -> None:
@@ -210,6 +210,6 @@ def test_a_server_with_a_secret_is_lent_for_the_session(rooms: Rooms) -> None:
         assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
         assert not gathering._relays._has_had_one
         rooms.lab.cut("a")
-        pair.b.place.run(until(has_relay), 15)
+        pair.b.place.run(until(has_relay), PATIENCE_S)
         assert any(isinstance(news, Stalled) for news in pair.b.news)
         rooms.clean_up()

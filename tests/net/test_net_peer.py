@@ -25,6 +25,8 @@ from p2pcopy.signaling import derive
 
 SECRET = bytes(range(16))
 
+PROMPT_S = 10.0  # whatever is not waited for takes longer
+
 
 def as_channel(channel: PeerChannel) -> Channel:
     """mypy checks that it is one."""
@@ -126,9 +128,10 @@ def test_a_clean_end_is_known_at_once_after_all_that_was_sent() -> None:
             await both.offering.close()
             assert there.data_bytes == 8 * 65536
             assert there.control == [b"goodbye"]
-            ended = time.monotonic()
+            news: list[PathNews] = []
+            both.answering.on_path = news.append
             await there.until(closed=1)
-            assert time.monotonic() - ended < 0.5
+            assert not any(isinstance(each, Stalled) for each in news), "it was told, and did not have to be found out"
             for send in (both.right.send_control, both.right.send_data):
                 with pytest.raises(ConnectionLost):
                     send(b"too late")
@@ -375,7 +378,7 @@ def test_the_pin_belongs_to_the_answering_side_only() -> None:
 @pytest.mark.parametrize("stage", ["new", "gathered", "connecting"])
 def test_close_is_safe_in_any_state(stage: str) -> None:
     async def story() -> None:
-        peer = Peer(ALONE, SECRET, offering=True)
+        peer = Peer(ALONE, SECRET, offering=True, times=NetTimes(close_s=3 * PROMPT_S))
         connecting = None
         if stage != "new":
             await peer.gather()
@@ -385,7 +388,7 @@ def test_close_is_safe_in_any_state(stage: str) -> None:
         started = time.monotonic()
         await peer.close()
         await peer.close()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < PROMPT_S
         if connecting is not None:
             with pytest.raises(NoConnection):
                 await connecting
@@ -483,7 +486,7 @@ def test_a_peer_whose_process_is_gone_is_given_up_soon(monkeypatch: pytest.Monke
             for endpoint in list(both.answering._ice._endpoints):
                 await endpoint.close()
             await inbox.until(closed=1)
-            assert time.monotonic() - killed < 8
+            assert time.monotonic() - killed < PROMPT_S
             assert isinstance(news[0], Stalled)
             assert both.left.failure is not None
             assert "gone" in both.left.failure.message
@@ -549,7 +552,7 @@ def test_dead_servers_cost_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatc
         candidates = await peer.gather()
         took = time.monotonic() - started
         await peer.close()
-        assert 0.2 < took < 1.5
+        assert 0.2 < took < PROMPT_S
         assert {candidate.type for candidate in candidates} == {"host"}
         assert [report.url for report in peer.server_reports] == list(urls)
         assert all(not report.ok and "no answer" in report.reason for report in peer.server_reports)

@@ -41,6 +41,9 @@ from p2pcopy.net.uri import parse_server_uri
 pytestmark = pytest.mark.coturn
 
 PLAIN = replace(EVERYTHING, batch=False)
+# What must not wait does not, however busy the machine is: what it must not wait for takes three times as long.
+PROMPT_S = 10.0
+LONG_S = 3 * PROMPT_S
 EVERY_WAY = [("turn", "?transport=udp"), ("turn", "?transport=tcp"), ("turns", "")]
 
 
@@ -435,8 +438,8 @@ def test_tcp_where_udp_does_not_get_through() -> None:
 
         async def story() -> None:
             started = time.monotonic()
-            async with lent(ours) as (endpoint, _):
-                assert 0.5 <= time.monotonic() - started < 1.2
+            async with lent(ours, limit_s=LONG_S) as (endpoint, _):
+                assert 0.5 <= time.monotonic() - started < PROMPT_S
                 assert (endpoint.over, endpoint.relay) == ("tcp", ours.url)
             with pytest.raises(AllocationFailed) as caught:
                 await asked(IceServer(server.url("?transport=udp"), USERNAME, PASSWORD), limit_s=0.7)
@@ -449,7 +452,7 @@ def test_each_way_that_was_tried_is_named() -> None:
     with deaf_port() as port:
         ours = IceServer(f"turn:{HERE}:{port}", USERNAME, PASSWORD)
         with pytest.raises(AllocationFailed) as caught:
-            run(asked(ours, limit_s=0.7))
+            run(asked(ours, limit_s=1.5))
         assert reason(caught.value, ours, 0) == "over UDP: no answer, over TCP: no answer"
     with pytest.raises(AllocationFailed) as caught:
         run(asked(ours))
@@ -467,9 +470,10 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 
         async def story() -> None:
             started = time.monotonic()
-            async with lent(IceServer(server.url("?transport=udp"), USERNAME, PASSWORD)) as (endpoint, _):
+            ours = IceServer(server.url("?transport=udp"), USERNAME, PASSWORD)
+            async with lent(ours, limit_s=LONG_S) as (endpoint, _):
                 assert endpoint.server[0] == HERE
-                assert time.monotonic() - started < 1.5
+                assert time.monotonic() - started < PROMPT_S
 
         run(story())
 
@@ -516,16 +520,16 @@ def test_a_server_that_starts_again_does_not_know_us(query: str) -> None:
                 endpoint.on_trouble = trouble.set
                 await asyncio.to_thread(server.stop)
                 if query.endswith("tcp"):
-                    await asyncio.wait_for(trouble.wait(), 5)
+                    await asyncio.wait_for(trouble.wait(), LONG_S)
                 else:
                     started = time.monotonic()
                     with pytest.raises(ConnectionRefusedError):
-                        await endpoint.refresh(5)
-                    assert time.monotonic() - started < 1
+                        await endpoint.refresh(LONG_S)
+                    assert time.monotonic() - started < PROMPT_S
                     assert endpoint.is_silent
                 await asyncio.to_thread(server.start)
                 with pytest.raises(AllocationLost):
-                    await endpoint.refresh(5)
+                    await endpoint.refresh(LONG_S)
                 assert endpoint.is_lost
                 endpoint.send(b"\x16lost", ("192.0.2.7", 9))
 
@@ -542,11 +546,11 @@ def test_a_server_that_hangs_is_silent_and_comes_back(scheme: str, query: str) -
                 started = time.monotonic()
                 with pytest.raises(TimeoutError):
                     await endpoint.refresh(0.6)
-                assert time.monotonic() - started < 1
+                assert time.monotonic() - started < PROMPT_S
                 assert endpoint.is_silent
                 assert not endpoint.is_lost
                 server.thaw()
-                await endpoint.refresh(5)
+                await endpoint.refresh(LONG_S)
                 assert not endpoint.is_silent
 
         run(story())
@@ -563,7 +567,7 @@ def test_closing_does_not_wait_for_a_server_that_hangs(scheme: str, query: str) 
             started = time.monotonic()
             await endpoint.close(0.3)
             await endpoint.close(0.3)
-            assert time.monotonic() - started < 1.2
+            assert time.monotonic() - started < PROMPT_S
             server.thaw()
 
         run(story())

@@ -49,7 +49,7 @@ def test_neither_the_loop_nor_the_end_of_the_program_waits_for_a_dead_name_serve
 
     started = time.monotonic()
     run(give_up())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 def test_an_answer_after_the_end_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

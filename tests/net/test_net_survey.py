@@ -28,7 +28,8 @@ from p2pcopy.net.vantage import Vantage
 
 HERE = next(each.address for each in local_addresses() if ":" not in each.address)
 OUTSIDE = ("198.51.100.7", 4242)
-SHORT = SurveyTimes(lookup_s=0.5, answer_s=0.4, allocate_s=1.0, test_s=0.3)
+SHORT = SurveyTimes(lookup_s=0.5, answer_s=1.5, allocate_s=1.5, test_s=0.3)
+PROMPT_S = 10.0  # what is not waited for takes 30
 IPV4 = NetSettings(stun=(), family=Family.IPV4)
 
 Answer = Callable[[stun.Message, Address], stun.Message | None]
@@ -111,9 +112,7 @@ def test_what_each_server_says() -> None:
             stun_server(refuses) as unwilling,
             stun_server(says_nothing) as confused,
         ):
-            started = time.monotonic()
             network = await asked(good, dead, unwilling, confused, "stun:does-not-exist.invalid")
-            assert time.monotonic() - started < 3
         found = {finding.url: finding for finding in network.servers}
         assert [finding.ok for finding in network.servers] == [True, False, False, False, False]
         udp = {url: over("udp", found[url]) for url in (good, dead, unwilling, confused)}
@@ -125,14 +124,15 @@ def test_what_each_server_says() -> None:
             "its answer makes no sense",
         ]
         assert udp[good].address == good.removeprefix("stun:")
-        assert 0 < udp[good].time_ms < 400 <= udp[dead].time_ms
+        assert udp[good].time_ms > 0
+        assert udp[dead].time_ms >= 1000 * SHORT.answer_s
         over_tcp = over("tcp", found[good])
         assert (over_tcp.used, over_tcp.reachable, over_tcp.reason) == (False, False, "the connection was refused")
         assert found["stun:does-not-exist.invalid"].reason
         assert network.ipv4.local == HERE
         assert network.ipv4.udp is Udp.WORKS
         assert network.ipv6.udp is Udp.NO_ADDRESS
-        assert network.seconds < 3
+        assert network.seconds < PROMPT_S
 
     run(story())
 
@@ -201,7 +201,7 @@ def test_a_dead_name_server_holds_up_nothing(no_name_server: None) -> None:
     async def story() -> None:
         started = time.monotonic()
         (finding,) = (await asked("stun:somewhere.invalid")).servers
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < PROMPT_S
         assert finding.reason == "no answer from the name server within 0.5 s"
 
     run(story())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcopy.errors import ProtocolError
 from p2pcopy.transfer import held
-from p2pcopy.transfer.held import Digests, Holdings, bytes_of
-from p2pcopy.transfer.wire import Check, Have
+from p2pcopy.transfer.held import Digests, Holdings, Told, bytes_of, told_cost
+from p2pcopy.transfer.wire import MAX_HELD, Check, Have
 
 
 def digest(number: int) -> bytes:
@@ -85,12 +87,56 @@ def test_out_of_order(have: Have) -> None:
         holdings.add(have)
 
 
-def test_a_file_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_told_once() -> None:
     holdings = Holdings()
     holdings.add(Have(2, 0, bytes(32)))
     holdings.take(3)
     with pytest.raises(ProtocolError, match="out of order"):
         holdings.add(Have(2, 5, bytes(32)))
-    monkeypatch.setattr(held, "MAX_HELD", 3)
-    with pytest.raises(ProtocolError, match="more than 3 blocks"):
-        holdings.add(Have(3, 5, bytes(96)))
+
+
+def test_what_is_told_and_not_closed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MAX_HELD", 2 * told_cost(1) + told_cost(2))
+    holdings = Holdings()
+    for entry in range(3):
+        holdings.add(Have(entry, 0, bytes(32)))
+    holdings.take(3)
+    with pytest.raises(ProtocolError, match="too many blocks at a time"):
+        holdings.add(Have(3, 0, bytes(32)))
+    holdings.told.close(1)
+    holdings.told.close(3)
+    holdings.add(Have(4, 0, bytes(64)))
+    assert holdings.told.cost == 2 * told_cost(1) + told_cost(2)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "cost"),
+    [((), 0), ((7,), 544), (range(4096), 4096 * 32 + 512), (range(4097), 4097 * 32 + 1024), ((1, 3, 4), 96 + 1024)],
+)
+def test_the_cost_of_telling(numbers: Sequence[int], cost: int) -> None:
+    assert digests(*numbers).cost == cost
+
+
+def test_bytes_that_were_there_count_until_the_file_starts_over_or_is_closed() -> None:
+    told = Told()
+    for entry in range(3):
+        told.add(entry, 100)
+        assert told.accept(entry, 7, Check.SAMPLE) == 7
+    assert (told.start_over(0), told.close(0), told.close(0)) == (7, 0, 0)
+    assert (told.close(1), told.cost) == (7, 100)
+    assert (told.end(2), told.cost) == (0, 0)
+
+
+@pytest.mark.parametrize("check", [Check.ALL, Check.ONLY])
+def test_bytes_that_are_compared_count_at_the_end(check: Check) -> None:
+    told = Told()
+    for entry in range(3):
+        told.add(entry, 100)
+        assert told.accept(entry, 7, check) == 0
+    assert (told.end(0), told.close(1), told.cost) == (7, 0, 100)
+    assert (told.start_over(2), told.end(2), told.cost) == (0, 0, 0)
+
+
+def test_one_file_fits_whatever_was_told_before() -> None:
+    """A journal has at most 2^20 blocks of a file (docs/resume.md), with many gaps between them."""
+    assert told_cost(2**20) + 2**13 * held.HAVE_COST < held.MOST_OF_A_FILE == MAX_HELD - 2 * held.AHEAD

@@ -9,25 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from joining import receiving, sending
 
 from p2pcopy.channel import Sink
-from p2pcopy.config import MIB, Compress, Existing, TransferLimits
+from p2pcopy.config import MIB, Compress, TransferLimits
 from p2pcopy.errors import ConnectionLost
-from p2pcopy.files import tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.transfer import claims, storing
+from p2pcopy.transfer.held import Digests, told_cost
+from p2pcopy.transfer.storing import StoreWork
 
 WINDOW = 6 * MIB
-REPLACE = Consent(given=True, existing=Existing.REPLACE)
 
 
 class Joined:
@@ -89,8 +84,19 @@ class Joined:
 class Copy:
     """A copy of source to target. write: is called in the storing thread before each block is written."""
 
-    def __init__(self, source: Path, target: Path, write: Callable[[], object], limits: TransferLimits) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        write: Callable[[], object],
+        limits: TransferLimits,
+        *,
+        checksum: bool = False,
+        read: Callable[[], object] = lambda: None,
+    ) -> None:
         self.source, self.target = source, target
+        self.checksum = checksum
+        self.read = read
         self.write = write
         self.limits = limits
         self.sending, self.receiving = Joined(), Joined()
@@ -98,30 +104,12 @@ class Copy:
         self.blocks_read = 0
 
     async def run(self) -> None:
-        with ExitStack() as stack:
-            log = stack.enter_context(closing(EntryLog()))
-            reader = stack.enter_context(
-                closing(BlockReader(log, block_size=self.limits.block_size, compress=Compress.NEVER))
-            )
-            store = stack.enter_context(closing(DirectoryStore(str(self.target))))
-            store.open()
+        with (
+            sending(self.sending, self.limits, self.source, Compress.NEVER) as (self.sender, reader),
+            receiving(self.receiving, self.limits, self.target, checksum=self.checksum) as (self.receiver, store),
+        ):
             self._meddle(reader, store)
-            found = tree.walk(tree.prepare([str(self.source)], stdin_name=None), now_ns=time.time_ns())
-            self.sender = SendSession(
-                self.sending, self.limits, ignore, found=found, log=log, reader=reader, software="test"
-            )
-            receiver = ReceiveSession(
-                self.receiving,
-                self.limits,
-                ignore,
-                gate=NameGate(os.urandom(16)),
-                log=stack.enter_context(closing(EntryLog())),
-                store=store,
-                consent=REPLACE,
-                ask=never,
-                destination="out",
-                software="test",
-            )
+            receiver = self.receiver
             async with asyncio.timeout(30):
                 await asyncio.gather(self.sender.run(), receiver.run())
         assert self.receiving.held == 0
@@ -135,17 +123,10 @@ class Copy:
 
         def counted() -> Any:
             self.blocks_read += 1
+            self.read()
             return read()
 
         store.write, reader.next = slow_write, counted
-
-
-def ignore(event: object) -> None:
-    """Nobody looks."""
-
-
-async def never(*_: object) -> Existing:
-    raise AssertionError("consent was given")
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -206,6 +187,43 @@ def test_many_small_files_share_messages_and_everything_is_given_back(tmp_path: 
 
     assert asyncio.run(watch()) > 2000 * 50
     assert len(os.listdir(tmp_path / "out" / "tree")) == 2000
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_remembered_of_files_that_are_there_does_not_grow_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """Both sides are in this process: counts are those of both together."""
+    monkeypatch.setattr(storing, "_SLICE_COST", 50 * told_cost(1))
+    monkeypatch.setattr(claims, "AHEAD", 100 * told_cost(1))
+    for top in ("tree", "out/tree"):
+        (tmp_path / top).mkdir(parents=True)
+        for number in range(1500):
+            (tmp_path / top / f"{number}").write_bytes(b"%5d" % (number + (top != "tree" and not same)))
+    counts: list[int] = []
+    made: list[int] = []
+
+    def count() -> None:
+        if copy.blocks_read % 100 == 0:
+            counts.append(sum(isinstance(each, Digests) for each in gc.get_objects()))
+
+    copy = Copy(tmp_path / "tree", tmp_path / "out", lambda: None, TransferLimits(), checksum=True, read=count)
+    begin = StoreWork._begin
+
+    def counted(work: StoreWork, job: Any) -> Any:
+        made.append(job.start)
+        return begin(work, job)
+
+    monkeypatch.setattr(StoreWork, "_begin", counted)
+    asyncio.run(copy.run())
+    sender, receiver = copy.sender.machine, copy.receiver.machine
+    assert len(counts) > 10
+    assert len(made) >= 1500 // 100
+    assert max(counts) <= 2 * (100 + 50) + 10
+    assert (sender.files_same, receiver.files_same) == ((1500, 1500) if same else (0, 0))
+    assert (sender.bytes_resumed, receiver.bytes_resumed) == ((7500, 7500) if same else (0, 0))
+    assert sender._told.cost == receiver._claims._told.cost == 0
+    assert [*copy.receiver._compared, *receiver._files._held] == []
 
 
 def test_messages_have_the_size_that_the_channel_likes_at_the_moment(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from p2pcopy.errors import (
     Terminated,
 )
 from p2pcopy.transfer import wire
+from p2pcopy.transfer.held import told_cost
 from p2pcopy.transfer.wire import Entry, Kind
 
 SIZES = st.one_of(
@@ -153,7 +154,7 @@ def test_a_file_that_has_changed_since_starts_over() -> None:
 
 
 def test_more_blocks_than_a_sender_takes_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_HELD", 4)
+    monkeypatch.setattr(wire, "MAX_HELD", 2 * told_cost(4) - 1)
     everything = frozenset(range(4))
     sources = [file(name, random.Random(name).randbytes(4 * BLOCK)) for name in "abc"]
     simulation = run(sources, held=((0, everything), (1, everything), (2, everything)), stale=frozenset({1, 2}))

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, Declined, IntegrityError, InternalError, P2PCopyError, ProtocolError
-from p2pcopy.transfer import assembly, records, wire
+from p2pcopy.transfer import assembly, claims, records, wire
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.flow import cost
 from p2pcopy.transfer.held import Digests, Held
+from p2pcopy.transfer.items import Useless
 from p2pcopy.transfer.offer import consent
 from p2pcopy.transfer.orders import Abandon, Commit, FinishStore, Listed, ManifestComplete, StartOver, StoreBlock
 from p2pcopy.transfer.receiver import Receiver
@@ -135,7 +136,7 @@ def test_a_transfer_from_hello_to_bye() -> None:
     assert (listed.first, listed.entries) == (0, (DIRECTORY, FILE))
     assert machine._window.held == listed.cost
     machine.listed(listed.cost, 1.0)
-    assert give(machine, wire.ManifestEnd(2, 3)) == [ManifestComplete(2, 3)]
+    assert give(machine, wire.ManifestEnd(2, 3, 4)) == [ManifestComplete(2, 3, 4)]
     machine.accept(2, (), 1.0)
     assert said(machine.actions(), wire.Go) == [wire.Go(2)]
     assert (machine.accepted, machine.accepted_bytes) == (2, BLOCK)
@@ -549,6 +550,47 @@ def test_a_sender_that_cannot_leave_anything_out_sends_everything() -> None:
     assert actions[0] == StartOver(0)
     assert said(actions, wire.Have) == []
     assert machine.bytes_resumed == 0
+
+
+def test_why_files_start_over_is_told_before_they_are_accepted() -> None:
+    machine = offered(FILE, LONG)
+    assert machine.consented is False
+    machine.accept(2, (), 1.0, [there(0, 0)], [Useless(1, "damaged")])
+    actions = machine.actions()
+    assert said(actions, wire.Over) == [wire.Over(1, "damaged")]
+    kinds = [type(wire_of(action)) for action in actions if isinstance(action, SendControl)]
+    assert kinds.index(wire.Over) < kinds.index(wire.Go)
+    assert machine._ledger.consented
+
+
+def test_what_was_there_is_counted_by_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "AHEAD", 1)
+    machine = offered(FILE, FILE, DIRECTORY)
+    growth = [machine.may_tell]
+    machine.accept(3, ((0, 1),), 1.0, [there(1, 0, check=wire.Check.ONLY)])
+    growth.append(machine.may_tell)
+    for entry in (0, 1, 2):
+        machine.was_there(entry)
+    assert (machine.files_there, machine.files_same) == (1, 1)
+    data(machine, file_end(1, RAW))
+    assert [*growth, machine.may_tell] == [True, False, True]
+
+
+def test_a_file_that_fails_at_the_sender_was_not_there_after_all() -> None:
+    machine = offered(FILE)
+    machine.accept(1, (), 1.0, [there(0, 0)])
+    before = machine.bytes_resumed
+    data(machine, fault(0, FaultReason.VANISHED))
+    assert (before, machine.bytes_resumed) == (BLOCK, 0)
+
+
+def test_what_is_compared_counts_once_it_is_found_the_same() -> None:
+    machine = offered(FILE, FILE)
+    machine.accept(2, (), 1.0, [there(entry, 0, check=wire.Check.ONLY) for entry in (0, 1)])
+    before = machine.bytes_resumed
+    data(machine, fault(0, FaultReason.DIFFERS))
+    data(machine, file_end(1, RAW))
+    assert (before, machine.bytes_resumed) == (0, BLOCK)
 
 
 def test_a_file_that_fails_before_it_comes_is_forgotten_with_what_is_there() -> None:

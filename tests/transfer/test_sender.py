@@ -25,7 +25,7 @@ from p2pcopy.transfer.records import (
     decode_records,
     encode_end,
 )
-from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender
+from p2pcopy.transfer.sender import Accepted, Reported, Reread, Sender, Unusable
 from p2pcopy.transfer.wire import Entry, FaultReason, Kind
 
 LIMITS = TransferLimits(max_entries=1000, max_window=100)
@@ -199,11 +199,11 @@ def test_damaged_blocks_are_read_again_a_few_at_a_time() -> None:
 
 
 def test_blocks_to_be_read_again_wait_for_credit() -> None:
-    machine = sender(FILE, credit=1000)
+    machine = sender(FILE, credit=1100)
     give(machine, wire.Go(1))
     send(machine, 0)
     spent = machine._outbox.credit.spent
-    give(machine, wire.Credit(1000, 0))
+    give(machine, wire.Credit(1100, 0))
     machine._outbox.credit.spend(machine._outbox.credit.available)
     assert give(machine, wire.Again(0, 0)) == []
     assert give(machine, wire.Credit(spent + 5000)) == [Reread(0, 0)]
@@ -401,6 +401,54 @@ def test_only_of_files_that_are_offered_there_can_be_something(entry: int) -> No
     machine = sender(FILE, DIRECTORY, FILE)
     give(machine, wire.Go(1))
     assert isinstance(error_of(give(machine, wire.Have(entry, 0, DIGEST))), ProtocolError)
+
+
+@pytest.mark.parametrize(
+    "have", [wire.Have(0, 1, DIGEST), wire.Have(0, 0, 2 * DIGEST), wire.Have(1, 0, DIGEST), wire.Have(2, 0, DIGEST)]
+)
+def test_blocks_that_a_file_does_not_have_are_refused(have: wire.Have) -> None:
+    machine = sender(FILE, Entry(Kind.FILE, "empty", 0), Entry(Kind.FILE, "stream", None))
+    assert isinstance(error_of(give(machine, have)), ProtocolError)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_both_sides_know_whether_the_other_one_is_a_stream(stream: bool) -> None:
+    machine = Sender(LIMITS, "ours", 0.0, stream=stream)
+    (greeting,) = machine.actions()
+    assert isinstance(greeting, SendControl)
+    hello = msgspec.json.decode(greeting.message, type=wire.Hello)
+    assert ("stream" in hello.features) == stream
+    features = ["stream"] if stream else []
+    give(machine, wire.Hello(1, wire.Role.RECEIVER, "theirs", 4096, wire.LEAST_CREDIT, features))
+    assert machine.peer_streams == stream
+
+
+def test_why_files_start_over_is_told_once_for_each_in_order() -> None:
+    machine = sender(FILE, DIRECTORY, FILE)
+    assert give(machine, wire.Over(0, "damaged"), wire.Over(2, "changed")) == [
+        Unusable(0, "damaged"),
+        Unusable(2, "changed"),
+    ]
+    assert isinstance(error_of(give(machine, wire.Over(2, "changed"))), ProtocolError)
+
+
+@pytest.mark.parametrize("entry", [0, 1, 3])
+def test_only_files_that_are_offered_start_over(entry: int) -> None:
+    machine = sender(FILE, DIRECTORY, FILE)
+    give(machine, wire.Go(1))
+    assert isinstance(error_of(give(machine, wire.Over(entry, "changed"))), ProtocolError)
+
+
+def test_bytes_that_the_receiver_has_count_unless_the_file_starts_over_or_fails() -> None:
+    machine = sender(FILE, FILE, FILE, FILE)
+    give(machine, *(wire.Have(entry, 0, DIGEST) for entry in range(4)), wire.Go(4, [(0, 1)]))
+    assert (machine.bytes_resumed, machine.bytes_skipped) == (3 * 10, 10)
+    machine.started_over(1)
+    machine.file_end(1, 10, DIGEST)
+    machine.fault(2, wire.FaultReason.DIFFERS)
+    machine.file_end(3, 10, DIGEST)
+    machine.fault(3, wire.FaultReason.VANISHED)
+    assert (machine.bytes_resumed, machine._told.cost) == (10, 0)
 
 
 def test_more_than_fits_is_found_before_it_is_sent() -> None:

@@ -342,7 +342,7 @@ def test_the_limits_are_those_of_the_page() -> None:
         "times that a block may arrive damaged": LIMITS.max_bad_blocks,
         "entries in a `manifest`": wire.MAX_BATCH,
         "digests in a `have`": wire.MAX_DIGESTS,
-        "blocks in all `have` messages": wire.MAX_HELD,
+        "what is told in `have` messages of files that are not closed: digests, and 512 for each message": wire.MAX_HELD,
         "records in a data message": records.MAX_RECORDS,
         "characters of a text": wire.MAX_TEXT,
         "blocks of one file, or verified blocks of all files, ahead of a block that has not come": assembly.MAX_AHEAD,

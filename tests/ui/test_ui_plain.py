@@ -217,6 +217,11 @@ def test_result() -> None:
     whole = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN)
     assert Run(role="receive").tell(whole)[0] == "done: Received 1 file, 5 B in 0.5 s"
     assert "5 B in 0.1 s" in Run().tell(replace(whole, seconds=0.001))[0]
+    some = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 7, files_there=2, left_out=3)
+    assert Run(role="receive").tell(some)[:2] == [
+        "done: Received 1 file, 5 B in 0.5 s; 2 files were there already",
+        "left out: 3 never sent",
+    ]
     assert len(Run().tell(whole)) == 2
 
 
@@ -225,6 +230,16 @@ def test_the_result_says_where_the_files_are() -> None:
     assert "Saved in /home/me/incoming" in Live(role="receive").tell(TREE, done(ok=True))
     streamed = replace(TREE, destination="standard output")
     assert not [line for line in Run(role="receive").tell(streamed, done(ok=True)) if line.startswith("saved")]
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [(1, "Nothing to do: 1 file is there already"), (1200, "Nothing to do: 1,200 files are there already")],
+)
+def test_result_when_nothing_was_to_be_done(there: int, said: str) -> None:
+    nothing = events.Done(True, 0, 0, 0, 0, 0.5, 0.0, LAN, 7, files_there=there)
+    for role in ("send", "receive"):
+        assert Run(role=role).tell(nothing)[0] == f"done: {said}"
 
 
 @pytest.mark.parametrize(
