@@ -1,8 +1,8 @@
 """The terminal in the hands of a live display: keys come in one by one, and nothing but the display writes to it.
 
-While p2pcopy has the terminal, it shows no keys by itself and Ctrl-S does not stop it; while a line is read, lines are not cut
-at 1024 or 4096 characters either, as they are in the terminal's own line editing. Whoever stops p2pcopy (Ctrl-Z), and the shell
-at its end, get the terminal as it was.
+While p2pcopy has the terminal, it shows no keys by itself, Ctrl-S does not stop it, and lines are not cut at 1024 or 4096
+characters, as they are in the terminal's own line editing. Whoever stops p2pcopy (Ctrl-Z), and the shell at its end, get the
+terminal as it was.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Tty(Lines):
     def __exit__(self, *_: object) -> None:
         self._release()
         self.give_back()
+        self._found = None
 
     def give_back(self) -> None:
         """As it was found. From any thread, and more than once."""
@@ -124,10 +125,8 @@ class Tty(Lines):
             return
         wanted: list[Any] = [list(part) if isinstance(part, list) else part for part in self._found]
         wanted[_INPUT] &= ~termios.IXON
-        wanted[_LOCAL] &= ~termios.ECHO
-        if self._reading:
-            wanted[_LOCAL] &= ~(termios.ICANON | termios.IEXTEN)
-            wanted[_KEYS][termios.VMIN], wanted[_KEYS][termios.VTIME] = 1, 0
+        wanted[_LOCAL] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+        wanted[_KEYS][termios.VMIN], wanted[_KEYS][termios.VTIME] = 1, 0
         with suppress(termios.error):
             termios.tcsetattr(self.descriptor, termios.TCSANOW, wanted)
 
@@ -142,12 +141,10 @@ class Tty(Lines):
     def _take(self) -> None:
         """Keys as they come, while somebody waits for a line."""
         if self._reading and not self._away:
-            self._set()
             asyncio.get_running_loop().add_reader(self.descriptor, self._keys_came)
 
     def _release(self) -> None:
         asyncio.get_running_loop().remove_reader(self.descriptor)
-        self._set()
 
     def _keys_came(self) -> None:
         if not self._is_ours():  # reading would stop us, and these keys are for somebody else
