@@ -131,10 +131,11 @@ class Tty(Lines):
             termios.tcsetattr(self.descriptor, termios.TCSANOW, wanted)
 
     def _is_ours(self) -> bool:
+        """Whether we are in its foreground, or it is not the terminal that controls us, so that nobody stops us for using it."""
         try:
             return os.tcgetpgrp(self.descriptor) == os.getpgrp()
         except OSError:
-            return False
+            return True
 
     # Keys
 

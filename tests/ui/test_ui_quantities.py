@@ -77,6 +77,11 @@ def test_left_rounds_up(seconds: float, text: str) -> None:
     assert quantities.left(seconds) == text
 
 
+def test_share() -> None:
+    assert quantities.share(MIB, 2 * MIB) == "1.0 of 2.0 MiB"
+    assert quantities.share(512, 2 * GIB) == "512 B of 2.0 GiB"
+
+
 def test_percent_is_100_only_when_all_is_there() -> None:
     assert quantities.percent(999_999, 1_000_000) == "99%"
     assert quantities.percent(5, 5) == "100%"
