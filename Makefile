@@ -17,13 +17,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types cover compiled installs bench networks breaks faults resume hostile fuzz screens clean
+.PHONY: help demo test check lint types man cover compiled installs bench networks breaks faults resume hostile fuzz screens clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
 	@echo "make test    run the tests (PYTEST_ARGS='tests/files -k name', WORKERS=2)"
 	@echo "make check   lint, types and test"
 	@echo "make cover   run the tests of what runs in their own processes, and check the coverage"
+	@echo "make man     write the manual pages in docs/man anew"
 	@echo "make installs  install it with pip, pipx and uv, and with the oldest versions that it takes"
 	@echo "make bench   compare the throughput with that of others, as root (BENCH_ARGS=...)"
 	@echo "make networks  connect through all kinds of NAT, as root (NETWORKS_ARGS=...)"
@@ -57,6 +58,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+man: $(READY)
+	$(BIN)/python tests/app/test_app_manpages.py
 
 # What runs in the tests' own processes; measuring every p2pcopy that the end-to-end tests start would take an hour.
 UNMEASURED := tests/e2e tests/interop

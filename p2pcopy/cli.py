@@ -4,101 +4,70 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from p2pcopy import __version__, configfile, events, settings
-from p2pcopy.config import (
-    Compress,
-    Existing,
-    PartsSettings,
-    ReceiveSettings,
-    SendSettings,
-    VerifyResume,
-    layered,
-    parse_duration,
-    parse_size,
-)
+from p2pcopy import __version__, configfile, keys, settings
+from p2pcopy.config import PartsSettings, ReceiveSettings, SendSettings, parse_duration, parse_size
+from p2pcopy.console import fail, occupy_closed_streams, show, telling, warn
 from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError, UsageError
-from p2pcopy.options import Meeting, Network, Talking, grouped
+from p2pcopy.options import Meeting, Network, Talking, grouped, option, setting
+from p2pcopy.usage import commands, completion, parser
+from p2pcopy.usage.parser import Command
 
 
-class _Command(TyperCommand):
-    """A command whose help shows arguments as their metavar alone, and flags without a type."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        arguments = (each for each in self.params if not isinstance(each, TyperOption))
-        return [self.options_metavar or "", *(each.metavar or "" for each in arguments)]
-
-    def get_params(self, ctx: Any) -> Any:
-        return _without_types(super().get_params(ctx))
-
-
-class _Group(TyperGroup):
-    def get_params(self, ctx: Any) -> Any:
-        return _without_types(super().get_params(ctx))
-
-
-def _without_types(params: list[Any]) -> list[Any]:
-    for each in params:
-        if not isinstance(each, TyperOption):
-            each.display_type_rich = lambda **_: ""
-        elif each.is_flag:
-            each.metavar = ""
-    return params
+class _Group(parser.Group):
+    def main(self, args: Any = None, *others: Any, **extra: Any) -> NoReturn:
+        """Also what the scripts for shells ask. Every failure is told, as an event where that is wanted."""
+        given = sys.argv[1:] if args is None else list(args)
+        try:
+            if given[:1] == ["__complete"]:
+                show(str(completion.complete(commands.program(self), given[1:], _interfaces)))
+                sys.exit(ExitCode.OK)
+            sys.exit(super().main(args, *others, **(extra | {"standalone_mode": False})))
+        except P2PCopyError as error:
+            fail(error, json="--json" in given[: given.index("--") if "--" in given else None])
+            sys.exit(error.exit_code)
 
 
 app = typer.Typer(
     name="p2pcopy",
     cls=_Group,
     help="Copy files straight from one machine to another, with a short code and no server in between.",
-    no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.command(cls=_Command, no_args_is_help=True)
+@app.command(cls=Command)
 @grouped
 def send(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to",
-            metavar="CODE",
-            help="The code of a receiver that started (or -, @FILE, a picture).",
-            rich_help_panel="Codes",
-        ),
+        option("Codes", "--to", metavar="CODE", text="The code of a receiver that started (or -, @FILE, a picture)."),
     ] = None,
     keep_open: Annotated[
         bool,
-        typer.Option(
-            "--keep-open", help="Go on with a fresh code for the next receiver, until Ctrl-C.", rich_help_panel="Codes"
-        ),
+        option("Codes", "--keep-open", text="Go on with a fresh code for the next receiver, until Ctrl-C."),
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="File name for standard input. (default: stdin)")
+        str | None,
+        option("Files", "--name", metavar="NAME", text="File name for standard input. (default: stdin)"),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="PATTERN", help="Leave out what matches, as in .gitignore. Repeatable."),
+        option("Files", "--exclude", metavar="PATTERN", text="Leave out what matches, as in .gitignore. Repeatable."),
     ] = None,
     follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Send what symbolic links lead to, not the links.")
+        bool, option("Files", "--follow-symlinks", text="Send what symbolic links lead to, not the links.")
     ] = False,
-    compress: Annotated[Compress | None, typer.Option("--compress", help="Compress with zstd? (default: auto)")] = None,
-    verify_resume: Annotated[
-        VerifyResume | None,
-        typer.Option(
-            "--verify-resume",
-            help="How much of what the receiver has of a file is read and compared before it goes on. (default: sample)",
-        ),
-    ] = None,
+    compress: Annotated[str | None, setting("compress")] = None,
+    verify_resume: Annotated[str | None, setting("verify_resume")] = None,
     *,
     network: Network,
     meeting: Meeting,
@@ -108,13 +77,14 @@ def send(
 
     Prints a code; the other side runs "p2pcopy receive CODE". If that shows an answer code, paste it here.
     """
-    with _telling(talking.json):
+    with telling(talking.json):
         if keep_open and to is not None:
             raise UsageError(
                 "--keep-open needs codes of our own, and --to brings the other side's", "Drop one of them."
             )
         if keep_open and "-" in paths:
             raise UsageError("standard input can be sent only once, so not with --keep-open", "Name files instead.")
+        _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
         chosen = SendSettings(
             net=settings.net(table, network, meeting, offering=to is None),
@@ -123,7 +93,7 @@ def send(
             name=name,
             excludes=tuple(exclude or ()),
             follow_symlinks=follow_symlinks,
-            compress=Compress(layered(compress, {}, "", table, "compress", Compress.AUTO)),
+            compress=settings.compress(table, compress),
             to=to,
             keep_open=keep_open,
             verify_resume=settings.verify_resume(table, verify_resume, paths),
@@ -133,7 +103,7 @@ def send(
         raise typer.Exit(run_send(chosen))
 
 
-@app.command(cls=_Command)
+@app.command(cls=Command)
 @grouped
 def receive(
     code: Annotated[
@@ -142,32 +112,15 @@ def receive(
             metavar="[CODE]", help="The sender's code, - (standard input), @FILE or a picture. None: start here."
         ),
     ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="Where files go; - writes one file to standard output. (default: .)"
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept whatever the sender offers.")] = False,
-    existing: Annotated[
-        Existing | None,
-        typer.Option(
-            "--existing",
-            help="What to do about names that are taken. (default: ask on a terminal, else refuse)",
-        ),
-    ] = None,
-    checksum: Annotated[
-        bool | None,
-        typer.Option(
-            "--checksum/--no-checksum",
-            help="The content tells whether a file is there already, not its time. (default: no)",
-        ),
-    ] = None,
+    output: Annotated[str | None, setting("output")] = None,
+    yes: Annotated[bool, option("Files", "--yes -y", text="Accept whatever the sender offers.")] = False,
+    existing: Annotated[str | None, setting("existing")] = None,
+    checksum: Annotated[bool | None, setting("checksum")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would happen to each entry, and take nothing.")
+        bool, option("Files", "--dry-run", text="Show what would happen to each entry, and take nothing.")
     ] = False,
     max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="SIZE", help="Decline offers larger than this, such as 2G.")
+        str | None, option("Files", "--max-size", metavar="SIZE", text="Decline offers larger than this, such as 2G.")
     ] = None,
     *,
     network: Network,
@@ -178,11 +131,12 @@ def receive(
 
     With the sender's CODE, or without one: then a code is printed and the sender runs "p2pcopy send --to CODE PATH...".
     """
-    with _telling(talking.json):
+    with telling(talking.json):
         if output == "-" and talking.json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
+        _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
-        to = os.path.expanduser(layered(output, {}, "", table, "output", "."))
+        to = settings.output(table, output)
         chosen = ReceiveSettings(
             net=settings.net(table, network, meeting, offering=code is None),
             talk=settings.talk(talking),
@@ -199,7 +153,7 @@ def receive(
         raise typer.Exit(run_receive(chosen))
 
 
-@app.command(cls=_Command)
+@app.command(cls=Command)
 def parts(
     directory: Annotated[
         str, typer.Argument(metavar="[DIR]", help="Where to look, with all that is below. None: here.")
@@ -215,7 +169,7 @@ def parts(
 
     Running the same two commands again goes on with it; it is never removed by itself.
     """
-    with _telling(json):
+    with telling(json):
         chosen = PartsSettings(
             directory=os.path.expanduser(directory),
             remove=remove,
@@ -224,10 +178,10 @@ def parts(
         )
         from p2pcopy.unfinished import run_parts
 
-        raise typer.Exit(run_parts(chosen, _print))
+        raise typer.Exit(run_parts(chosen, show))
 
 
-@app.command(cls=_Command)
+@app.command(cls=Command)
 @grouped
 def doctor(
     network: Network,
@@ -238,28 +192,95 @@ def doctor(
 
     Ends with exit code 0 when connections are possible.
     """
-    with _telling(json):
+    with telling(json):
+        _warn_of_strangers()
         chosen = settings.net(configfile.load(), network, Meeting(), offering=False)
         from p2pcopy.doctor import run_doctor
 
         raise typer.Exit(run_doctor(chosen, json=json, verbose=verbose))
 
 
-@app.command(name="code", cls=_Command, no_args_is_help=True)
+@app.command(name="code", cls=Command)
 def explain(
     code: Annotated[str, typer.Argument(metavar="CODE", help="A code, or - (standard input), @FILE or a picture.")],
 ) -> None:
     """Explain a code: who made it, for whom, until when, and the addresses in it."""
-    with _telling(False):
+    with telling(False):
         from p2pcopy.explain import explain_code
 
-        _print(explain_code(code))
+        show(explain_code(code))
+
+
+@app.command(cls=Command)
+def config(
+    write: Annotated[
+        bool, typer.Option("--write", help="Make a config file with every setting and its default, in comments.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --write: replace the config file that is there.")
+    ] = False,
+    path: Annotated[bool, typer.Option("--path", help="Only say where the config file is, or would be.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Tell everything as one JSON object.")] = False,
+) -> None:
+    """Show every setting, and where its value comes from.
+
+    A flag counts most, then the environment variable, then the config file, then the default. The variable of a setting is
+    P2PCOPY_ and its name in capitals. Passwords and secrets are not shown.
+    """
+    with telling(json):
+        if write + path + json > 1:
+            raise UsageError("--write, --path and --json exclude each other", "Choose one of them.")
+        if force and not write:
+            raise UsageError("--force belongs to --write", "Add --write, or drop it.")
+        if path:
+            show(f"{configfile.path()}\n")
+        elif write:
+            show(f"{configfile.write(configfile.template(), replace=force)}\n")
+        else:
+            from p2pcopy.ui.screen import Out
+            from p2pcopy.ui.settingslist import as_text
+
+            _warn_of_strangers()
+            file = configfile.path()
+            told = settings.told(configfile.load(), str(file), file.exists())
+            if json:
+                from p2pcopy.ui.jsonlines import to_json
+
+                show(to_json(told) + "\n")
+            else:
+                show(Out(sys.stdout).encodable(as_text(told, Out(sys.stdout).size.columns)))
+
+
+@app.command(name="completion", cls=Command)
+def completion_script(
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print the script that makes a shell complete commands, options and their values."""
+    with telling(False):
+        if shell not in completion.SHELLS:
+            raise UsageError(f"there is no completion for {shell!r}", f"Choose {', '.join(completion.SHELLS)}.")
+        show((Path(completion.__file__).parent / "shells" / f"p2pcopy.{shell}").read_text(encoding="utf-8"))
+
+
+@app.command(name="help", cls=Command)
+def show_help(
+    context: typer.Context,
+    command: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="Which. None: all of them.")] = None,
+) -> None:
+    """Show the help of a command."""
+    root = context.find_root()
+    with telling(False):
+        if command is None:
+            show(root.get_help() + "\n")
+        else:
+            _, found, _ = root.command.resolve_command(root, [command])  # type: ignore[attr-defined]
+            show(found.get_help(context) + "\n")
 
 
 def _version(value: bool) -> None:
     if value:
-        with _telling(False):
-            _print(f"p2pcopy {__version__}\n")
+        with telling(False):
+            show(f"p2pcopy {__version__}\n")
         raise typer.Exit
 
 
@@ -275,64 +296,27 @@ def _root(
 def main() -> NoReturn:
     """The entry point: always ends with one of the documented exit codes."""
     try:
-        if "standard output" in _occupy_closed_streams():
-            _say(LocalFileError("standard output is closed", "Send it somewhere, such as to /dev/null."))
+        if "standard output" in occupy_closed_streams():
+            fail(LocalFileError("standard output is closed", "Send it somewhere, such as to /dev/null."))
             sys.exit(ExitCode.LOCAL)
         app(prog_name="p2pcopy")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:  # a defect: no traceback unless it is wanted
         if {"-v", "--verbose"} & set(sys.argv):
             raise
-        _say(InternalError.from_defect(error))
+        fail(InternalError.from_defect(error))
         sys.exit(ExitCode.INTERNAL)
     sys.exit(ExitCode.OK)
 
 
-def _occupy_closed_streams() -> list[str]:
-    """Put /dev/null where a standard stream is closed, or the next socket or file would get its number."""
-    closed: list[str] = []
-    for descriptor, name in enumerate(("standard input", "standard output", "standard error")):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY if descriptor == 0 else os.O_WRONLY)
-            closed.append(name)
-    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for the life of the process
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-    return closed
+def _warn_of_strangers(*, json: bool = False, quiet: bool = False) -> None:
+    if not quiet:
+        for message in keys.strangers(os.environ):
+            warn(message, json=json)
 
 
-@contextmanager
-def _telling(json: bool) -> Iterator[None]:
-    """Failures before the run has a reporter of its own."""
-    try:
-        yield
-    except P2PCopyError as error:
-        _say(error, json=json)
-        raise typer.Exit(error.exit_code) from None
+def _interfaces() -> list[str]:
+    from p2pcopy.net.interfaces import interface_names
 
-
-def _say(error: P2PCopyError, *, json: bool = False) -> None:
-    failed = events.Failed.of(error)
-    if json:
-        from p2pcopy.ui.jsonlines import to_json
-
-        with suppress(LocalFileError):  # nobody reads any more; the exit code still says what happened
-            _print(to_json(failed) + "\n")
-    else:
-        from p2pcopy.ui.plain import Quiet
-
-        with Quiet(sys.stderr, None) as reporter:
-            reporter.tell(failed)
-
-
-def _print(text: str) -> None:
-    """To standard output, at once. Raises LocalFileError; what comes later goes nowhere."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise LocalFileError(f"standard output cannot be written: {error.strerror}", "Send it elsewhere.") from error
+    return interface_names()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from p2pcopy.errors import UsageError
 
@@ -194,19 +193,6 @@ def _number(digits: str, text: str) -> float:
 
 def _bad_duration(text: str) -> UsageError:
     return UsageError(f"{text!r} is not a duration", "Write it like 90s, 15m, 1h or 1h30m, up to 30d.")
-
-
-def layered(
-    flag: Any, environment: Mapping[str, str], variable: str, table: Mapping[str, Any], key: str, default: Any
-) -> Any:
-    """One setting by precedence: flag, environment variable, config file, default. What is empty was not given; False was."""
-    if flag or flag is False:
-        return flag
-    if variable and environment.get(variable):
-        return environment[variable]
-    if key in table:
-        return table[key]
-    return default
 
 
 @dataclass(frozen=True)

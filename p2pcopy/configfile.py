@@ -6,62 +6,34 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from p2pcopy.config import Compress, Existing, Family, Relay, VerifyResume
-from p2pcopy.errors import UsageError
+from p2pcopy import keys
+from p2pcopy.errors import LocalFileError, UsageError
+from p2pcopy.keys import SETTINGS, Kind, Setting
 
-_TEXT: Final = (str,)
-_LIST: Final = (str, list)
-_SWITCH: Final = (bool,)
-KEYS: Final[dict[str, tuple[type, ...]]] = {
-    "stun": _LIST,
-    "interface": _LIST,
-    "family": _TEXT,
-    "stall_limit": _TEXT,
-    "fast_path": _SWITCH,
-    "gso": _SWITCH,
-    "gro": _SWITCH,
-    "turn": _LIST,
-    "turn_user": _TEXT,
-    "turn_password_file": _TEXT,
-    "turn_secret_file": _TEXT,
-    "turn_insecure": _SWITCH,
-    "relay": _TEXT,
-    "share_relay": _SWITCH,
-    "wait": _TEXT,
-    "two_way": _SWITCH,
-    "confirm": _SWITCH,
-    "compress": _TEXT,
-    "existing": _TEXT,
-    "checksum": _SWITCH,
-    "verify_resume": _TEXT,
-    "output": _TEXT,
-}
-_CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "family": tuple(Family),
-    "relay": tuple(Relay),
-    "compress": tuple(Compress),
-    "existing": tuple(Existing),
-    "verify_resume": tuple(VerifyResume),
-}
+
+def path() -> Path:
+    """Where the config file is, or would be."""
+    named = os.environ.get("P2PCOPY_CONFIG")
+    return Path(named) if named else _default()
 
 
 def load() -> dict[str, Any]:
     """Its settings; empty where there is no file. Raises UsageError for anything in it that is not a setting."""
-    named = os.environ.get("P2PCOPY_CONFIG")
-    path = Path(named) if named else _default()
+    file = path()
     try:
-        data = path.read_bytes()
+        data = file.read_bytes()
     except FileNotFoundError:
-        if named:
+        if os.environ.get("P2PCOPY_CONFIG"):
             raise UsageError(
-                f"the config file {named!r} does not exist", "Check P2PCOPY_CONFIG, or unset it."
+                f"the config file {str(file)!r} does not exist",
+                "Check P2PCOPY_CONFIG, or unset it; p2pcopy config --write makes the file.",
             ) from None
         return {}
     except (OSError, ValueError) as error:
-        raise _unusable(path, error) from error
-    return parse(data, path)
+        raise _unusable(file, error) from error
+    return parse(data, file)
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
@@ -86,17 +58,91 @@ def _default() -> Path:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, 1)
+    if key not in SETTINGS:
+        near = difflib.get_close_matches(key, SETTINGS, 1)
         raise UsageError(
             f"{key!r} in {str(path)!r} is not a setting",
-            f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(KEYS)}.",
+            f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(SETTINGS)}.",
         )
-    if KEYS[key] == _SWITCH and not isinstance(value, bool):
-        raise UsageError(f"{key!r} in {str(path)!r} has to be true or false", f"Write {key} = true or {key} = false.")
-    if not isinstance(value, KEYS[key]) or (
-        isinstance(value, list) and not all(isinstance(item, str) for item in value)
-    ):
+    setting = SETTINGS[key]
+    if setting.kind is Kind.SWITCH:
+        if not isinstance(value, bool):
+            raise UsageError(
+                f"{key!r} in {str(path)!r} has to be true or false", f"Write {key} = true or {key} = false."
+            )
+        return
+    if not _is_text(value, setting):
         raise UsageError(f"{key!r} in {str(path)!r} has to be text", "Put it into quotes.")
-    if value not in _CHOICES.get(key, (value,)):
-        raise UsageError(f"{value!r} in {str(path)!r} is no choice for {key!r}", f"Choose {', '.join(_CHOICES[key])}.")
+    try:
+        keys.parse(setting, value)
+    except UsageError as error:
+        raise UsageError(f"{key!r} in {str(path)!r} cannot be used: {error.message}", error.hint) from None
+
+
+def _is_text(value: Any, setting: Setting) -> bool:
+    if setting.kind in (Kind.URLS, Kind.NAMES) and isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str)
+
+
+def template() -> str:
+    """A config file with every setting, its default and what it is for, all of it in comments."""
+    lines = [
+        "# Settings of p2pcopy, as TOML. What counts: the flag, else the environment variable, else this file, else the default.",
+        '# Each setting stands here with its default, or with an example. Take the "#" away from its line to set it.',
+    ]
+    group = ""
+    for setting in SETTINGS.values():
+        if setting.group != group:
+            group = setting.group
+            lines += ["", f"## {group}"]
+        lines += ["", f"# {setting.help}"]
+        if setting.choices:
+            lines.append(f"# One of {', '.join(setting.choices)}.")
+        if setting.default is None:
+            lines.append(f"# By default: {setting.otherwise}.")
+        lines.append(f"# Also: {', '.join((*setting.all_flags, setting.variable))}")
+        lines.append(f"#{setting.key} = {_toml(setting.example if setting.default is None else setting.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | bool | tuple[str, ...]) -> str:
+    """Only what the table has: no text of it needs an escape."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case _:
+            return f'"{value}"'
+
+
+def write(text: str, *, replace: bool) -> Path:
+    """To where the config file belongs, in one step. Raises UsageError when there is one and it is not to be replaced,
+    LocalFileError when it cannot be written."""
+    file = path()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (_put_in_place if replace else _put_anew)(file, text)
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise LocalFileError(
+            f"the config file {str(file)!r} cannot be written: {reason}", "Check its directory."
+        ) from error
+    return file
+
+
+def _put_anew(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise UsageError(f"there is a config file already: {str(file)!r}", "Add --force to replace it.") from None
+
+
+def _put_in_place(file: Path, text: str) -> None:
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".config-", delete=False) as opened:
+        opened.write(text)
+    os.replace(opened.name, file)

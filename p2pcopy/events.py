@@ -333,6 +333,33 @@ class UnfinishedTotal:
     files_younger: int
 
 
+@dataclass(frozen=True)
+class SettingLine:
+    """A setting as `p2pcopy config` shows it. value: None when there is none, or it is a secret; durations as they were written.
+
+    origin: variable, file or default; variable: the environment variable that it is from, or would be; flags: those that
+    change it; otherwise: what holds where value is None.
+    """
+
+    key: str
+    value: str | bool | tuple[str, ...] | None
+    origin: str
+    variable: str
+    flags: tuple[str, ...]
+    default: str | bool | tuple[str, ...] | None
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What `p2pcopy config` shows. path: of the config file; exists: there is one."""
+
+    event: ClassVar[str] = "config"
+    path: str
+    exists: bool
+    settings: tuple[SettingLine, ...]
+
+
 Event = (
     Code
     | Waiting

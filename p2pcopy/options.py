@@ -9,116 +9,51 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from p2pcopy.config import Relay
+from p2pcopy.keys import SETTINGS
 
 
-def _option(panel: str, names: str, *, metavar: str | None = None, text: str) -> Any:
+def option(panel: str, names: str, *, metavar: str | None = None, text: str) -> Any:
     return typer.Option(*names.split(), metavar=metavar, help=text, rich_help_panel=panel)
+
+
+def setting(key: str) -> Any:
+    """The option for a setting of the table. What is given is text, checked with what variables and the config file say."""
+    found = SETTINGS[key]
+    return typer.Option(
+        *found.flags.split(),
+        metavar="|".join(found.choices) or found.metavar or None,
+        help=f"{found.help} (default: {found.default_said})" if found.default_said != "none" else found.help,
+        rich_help_panel=found.group,
+    )
 
 
 @dataclass(frozen=True)
 class Network:
     """Which servers and addresses may be used."""
 
-    stun: Annotated[
-        list[str] | None,
-        _option("Network", "--stun", metavar="URL", text="STUN server, such as stun:host:3478. Repeatable."),
-    ] = None
-    no_stun: Annotated[bool, _option("Network", "--no-stun", text="Ask no STUN server.")] = False
-    interface: Annotated[
-        list[str] | None,
-        _option("Network", "--interface", metavar="NAME", text="Use this network interface only. Repeatable."),
-    ] = None
-    ipv4: Annotated[bool, _option("Network", "--ipv4", text="Use IPv4 only.")] = False
-    ipv6: Annotated[bool, _option("Network", "--ipv6", text="Use IPv6 only.")] = False
-    fast_path: Annotated[
-        bool | None,
-        _option(
-            "Network",
-            "--fast-path/--no-fast-path",
-            text="Move data the fast way where this machine can. (default: yes)",
-        ),
-    ] = None
-    turn: Annotated[
-        list[str] | None,
-        _option(
-            "Relay",
-            "--turn",
-            metavar="URL",
-            text="TURN server, such as turn:host:3478 or turns:host?transport=tcp. Repeatable, the best first.",
-        ),
-    ] = None
-    turn_user: Annotated[
-        str | None, _option("Relay", "--turn-user", metavar="NAME", text="User name for the TURN servers.")
-    ] = None
-    turn_password_file: Annotated[
-        str | None,
-        _option(
-            "Relay",
-            "--turn-password-file",
-            metavar="FILE",
-            text="File with the password for the TURN servers; P2PCOPY_TURN_PASSWORD works too.",
-        ),
-    ] = None
-    turn_secret_file: Annotated[
-        str | None,
-        _option(
-            "Relay",
-            "--turn-secret-file",
-            metavar="FILE",
-            text="File with the secret that the TURN servers share with their users; P2PCOPY_TURN_SECRET works too.",
-        ),
-    ] = None
-    turn_insecure: Annotated[
-        bool,
-        _option("Relay", "--turn-insecure", text="Accept any certificate from TURN servers. For laboratories only."),
-    ] = False
+    stun: Annotated[list[str] | None, setting("stun")] = None
+    no_stun: Annotated[bool, option("Network", "--no-stun", text="Ask no STUN server.")] = False
+    interface: Annotated[list[str] | None, setting("interface")] = None
+    ipv4: Annotated[bool, option("Network", "--ipv4", text="Use IPv4 only.")] = False
+    ipv6: Annotated[bool, option("Network", "--ipv6", text="Use IPv6 only.")] = False
+    fast_path: Annotated[bool | None, setting("fast_path")] = None
+    turn: Annotated[list[str] | None, setting("turn")] = None
+    turn_user: Annotated[str | None, setting("turn_user")] = None
+    turn_password_file: Annotated[str | None, setting("turn_password_file")] = None
+    turn_secret_file: Annotated[str | None, setting("turn_secret_file")] = None
+    turn_insecure: Annotated[bool | None, setting("turn_insecure")] = None
 
 
 @dataclass(frozen=True)
 class Meeting:
     """How the two sides meet, and what holds while they are connected."""
 
-    relay: Annotated[
-        Relay | None, _option("Relay", "--relay", text="May a TURN relay carry the transfer? (default: auto)")
-    ] = None
-    share_relay: Annotated[
-        bool | None,
-        _option(
-            "Relay",
-            "--share-relay/--no-share-relay",
-            text="Lend TURN servers to the other side, by way of the code. (default: those with a secret)",
-        ),
-    ] = None
-    wait: Annotated[
-        str | None,
-        _option("Codes", "--wait", metavar="DURATION", text="How long the code is good for. (default: 1h)"),
-    ] = None
-    stall_limit: Annotated[
-        str | None,
-        _option(
-            "Network",
-            "--stall-limit",
-            metavar="DURATION",
-            text="How long to wait for a broken connection to come back. (default: 10m)",
-        ),
-    ] = None
-    two_way: Annotated[
-        bool | None,
-        _option(
-            "Codes",
-            "--two-way/--no-two-way",
-            text="Connect only with the help of both codes: then nobody who merely reads them can get in. (default: no)",
-        ),
-    ] = None
-    confirm: Annotated[
-        bool | None,
-        _option(
-            "Codes",
-            "--confirm/--no-confirm",
-            text="Compare a number with the other side before anything is sent. (default: no)",
-        ),
-    ] = None
+    relay: Annotated[str | None, setting("relay")] = None
+    share_relay: Annotated[bool | None, setting("share_relay")] = None
+    wait: Annotated[str | None, setting("wait")] = None
+    stall_limit: Annotated[str | None, setting("stall_limit")] = None
+    two_way: Annotated[bool | None, setting("two_way")] = None
+    confirm: Annotated[bool | None, setting("confirm")] = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +62,7 @@ class Talking:
 
     answer: Annotated[
         str | None,
-        _option(
+        option(
             "Codes",
             "--answer",
             metavar="SRC",
@@ -136,20 +71,20 @@ class Talking:
     ] = None
     answer_to: Annotated[
         str | None,
-        _option(
+        option(
             "Codes", "--answer-to", metavar="DEST", text="Where our code goes: -, stderr, @FILE or fd:N. (default: -)"
         ),
     ] = None
     qr: Annotated[
-        bool | None, _option("Codes", "--qr/--no-qr", text="Draw codes as QR codes. (default: where they fit)")
+        bool | None, option("Codes", "--qr/--no-qr", text="Draw codes as QR codes. (default: where they fit)")
     ] = None
     qr_file: Annotated[
-        str | None, _option("Codes", "--qr-file", metavar="PNG", text="Write the code as a QR picture, too.")
+        str | None, option("Codes", "--qr-file", metavar="PNG", text="Write the code as a QR picture, too.")
     ] = None
-    json: Annotated[bool, _option("Output", "--json", text="Tell everything as JSON lines on standard output.")] = False
-    quiet: Annotated[bool, _option("Output", "--quiet -q", text="Say nothing but errors.")] = False
-    verbose: Annotated[bool, _option("Output", "--verbose -v", text="Say more.")] = False
-    no_progress: Annotated[bool, _option("Output", "--no-progress", text="Show no progress.")] = False
+    json: Annotated[bool, option("Output", "--json", text="Tell everything as JSON lines on standard output.")] = False
+    quiet: Annotated[bool, option("Output", "--quiet -q", text="Say nothing but errors.")] = False
+    verbose: Annotated[bool, option("Output", "--verbose -v", text="Say more.")] = False
+    no_progress: Annotated[bool, option("Output", "--no-progress", text="Show no progress.")] = False
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any, Final, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from p2pcopy.config import (
-    DEFAULT_STALL_LIMIT_S,
-    DEFAULT_STUN,
-    DEFAULT_WAIT_S,
-    Existing,
-    Family,
-    IceServer,
-    NetSettings,
-    Relay,
-    Talk,
-    VerifyResume,
-    layered,
-    parse_duration,
-    parse_switch,
-)
+from p2pcopy import keys
+from p2pcopy.config import Compress, Existing, Family, IceServer, NetSettings, Relay, Talk, VerifyResume
 from p2pcopy.errors import LocalFileError, UsageError
+from p2pcopy.keys import Kind, Origin
 from p2pcopy.options import Meeting, Network, Talking
 
+if TYPE_CHECKING:
+    from p2pcopy.events import Configuration
+
 _MAX_SECRET: Final = 1024  # characters
-_Choice = TypeVar("_Choice", bound=StrEnum)
+_CREDENTIALS: Final = ("turn_password_file", "turn_secret_file")
 
 
 def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offering: bool) -> NetSettings:
@@ -35,7 +26,7 @@ def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offerin
     Raises UsageError for what contradicts itself or is missing, LocalFileError for a secret that cannot be read.
     """
     turn = _turn(table, network)
-    relay = Relay(layered(meeting.relay, {}, "", table, "relay", Relay.AUTO))
+    relay = Relay(_value("relay", meeting.relay, table))
     if relay is Relay.ONLY and offering and not turn:
         raise UsageError("--relay only needs a TURN server", "Name one with --turn, or set P2PCOPY_TURN.")
     if meeting.share_relay and offering and not turn:
@@ -46,17 +37,17 @@ def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offerin
         stun=_stun(table, network),
         turn=turn,
         relay=relay,
-        wait_s=_duration(meeting.wait, table, "wait", DEFAULT_WAIT_S),
-        stall_limit_s=_duration(meeting.stall_limit, table, "stall_limit", DEFAULT_STALL_LIMIT_S),
-        interfaces=_list(layered(network.interface, {}, "", table, "interface", ())),
+        wait_s=_value("wait", meeting.wait, table),
+        stall_limit_s=_value("stall_limit", meeting.stall_limit, table),
+        interfaces=_value("interface", network.interface, table) or (),
         family=_family(table, network),
-        turn_insecure=network.turn_insecure or table.get("turn_insecure", False),
-        share_relay=layered(meeting.share_relay, {}, "", table, "share_relay", None),
-        two_way=layered(meeting.two_way, {}, "", table, "two_way", False),
-        confirm=layered(meeting.confirm, {}, "", table, "confirm", False),
-        fast_path=_switch(network.fast_path, table, "fast_path", default=True),
-        gso=_switch(None, table, "gso", default=True),
-        gro=_switch(None, table, "gro", default=True),
+        turn_insecure=_value("turn_insecure", network.turn_insecure, table),
+        share_relay=_value("share_relay", meeting.share_relay, table),
+        two_way=_value("two_way", meeting.two_way, table),
+        confirm=_value("confirm", meeting.confirm, table),
+        fast_path=_value("fast_path", network.fast_path, table),
+        gso=_value("gso", None, table),
+        gro=_value("gro", None, table),
     )
 
 
@@ -80,12 +71,11 @@ def _stun(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:
         if network.stun:
             raise UsageError("--stun and --no-stun exclude each other", "Drop one of them.")
         return ()
-    urls = _urls(layered(network.stun, os.environ, "P2PCOPY_STUN", table, "stun", DEFAULT_STUN))
-    return tuple(IceServer(url) for url in urls)
+    return tuple(IceServer(url) for url in _value("stun", network.stun, table))
 
 
 def _turn(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:
-    urls = _urls(layered(network.turn, os.environ, "P2PCOPY_TURN", table, "turn", ()))
+    urls = _value("turn", network.turn, table)
     if not urls:
         if network.turn_user or network.turn_password_file or network.turn_secret_file:
             raise UsageError(
@@ -93,7 +83,7 @@ def _turn(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:
                 "Name one with --turn, or set P2PCOPY_TURN.",
             )
         return ()
-    username = layered(network.turn_user, os.environ, "P2PCOPY_TURN_USER", table, "turn_user", "")
+    username = _value("turn_user", network.turn_user, table) or ""
     password, secret = _credential(table, network)
     if not secret and not (username and password):
         raise UsageError(
@@ -108,12 +98,23 @@ def _family(table: Mapping[str, Any], network: Network) -> Family:
     if network.ipv4 and network.ipv6:
         raise UsageError("--ipv4 and --ipv6 exclude each other", "Drop one of them, or both to use both.")
     flag = Family.IPV4 if network.ipv4 else Family.IPV6 if network.ipv6 else None
-    return Family(layered(flag, {}, "", table, "family", Family.ANY))
+    return Family(_value("family", flag, table))
 
 
-def existing(table: Mapping[str, Any], flag: Existing | None) -> Existing | None:
+def compress(table: Mapping[str, Any], flag: str | None) -> Compress:
+    """Raises UsageError."""
+    return Compress(_value("compress", flag, table))
+
+
+def existing(table: Mapping[str, Any], flag: str | None) -> Existing | None:
     """What happens where names are taken; None where nothing says. Raises UsageError."""
-    return _choice(flag, table, "existing", Existing)
+    chosen = _value("existing", flag, table)
+    return None if chosen is None else Existing(chosen)
+
+
+def output(table: Mapping[str, Any], flag: str | None) -> str:
+    """The directory for what arrives, or "-"."""
+    return os.path.expanduser(str(_value("output", flag, table)))
 
 
 def checksum(table: Mapping[str, Any], flag: bool | None, *, output: str) -> bool:
@@ -124,52 +125,40 @@ def checksum(table: Mapping[str, Any], flag: bool | None, *, output: str) -> boo
                 "--checksum compares files, and --output - has none that could be there already", "Drop one of them."
             )
         return False
-    return _switch(flag, table, "checksum", default=False)
+    return bool(_value("checksum", flag, table))
 
 
-def verify_resume(table: Mapping[str, Any], flag: VerifyResume | None, paths: Sequence[str]) -> VerifyResume:
+def verify_resume(table: Mapping[str, Any], flag: str | None, paths: Sequence[str]) -> VerifyResume:
     """Raises UsageError."""
     if flag is not None and set(paths) == {"-"}:
         raise UsageError(
             "--verify-resume is about files that go on where they stopped, and standard input cannot",
             "Drop it, or send a file.",
         )
-    return _choice(flag, table, "verify_resume", VerifyResume) or VerifyResume.SAMPLE
+    return VerifyResume(_value("verify_resume", flag, table))
 
 
-def _choice(flag: _Choice | None, table: Mapping[str, Any], key: str, kind: type[_Choice]) -> _Choice | None:
-    """With a variable of the key's name."""
-    variable = f"P2PCOPY_{key.upper()}"
-    given = layered(flag, os.environ, variable, table, key, None)
-    if given is None or given in tuple(kind):
-        return None if given is None else kind(given)
-    raise UsageError(f"{variable} cannot be used: {given!r} is no choice", f"Choose {', '.join(kind)}.")
+def told(table: Mapping[str, Any], path: str, exists: bool) -> Configuration:
+    """Every setting as it is without any flag. table: that of the config file at path. Raises UsageError."""
+    from p2pcopy.events import Configuration, SettingLine
+
+    credential = _chosen_credential(table, Network())
+    lines = []
+    for key, setting in keys.SETTINGS.items():
+        found = keys.find(key, None, os.environ, table)
+        value = found.given if setting.kind is Kind.DURATION else found.value
+        origin, variable, otherwise = found.origin, setting.variable, setting.otherwise
+        if key in _CREDENTIALS:
+            if credential is None or credential.key != key:  # one in the environment makes those in the file void
+                value, origin = None, Origin.DEFAULT
+            elif credential.is_text:
+                value, origin, variable, otherwise = None, Origin.VARIABLE, credential.where, "not shown"
+        lines.append(SettingLine(key, value, origin, variable, setting.all_flags, setting.default, otherwise))
+    return Configuration(path, exists, tuple(lines))
 
 
-def _duration(flag: str | None, table: Mapping[str, Any], key: str, default_s: float) -> float:
-    text = layered(flag, {}, "", table, key, None)
-    return default_s if text is None else parse_duration(text)
-
-
-def _switch(flag: bool | None, table: Mapping[str, Any], key: str, *, default: bool) -> bool:
-    """With a variable of the key's name."""
-    variable = f"P2PCOPY_{key.upper()}"
-    given = layered(flag, os.environ, variable, table, key, default)
-    if isinstance(given, bool):
-        return given
-    try:
-        return parse_switch(given)
-    except UsageError as error:
-        raise UsageError(f"{variable} cannot be used: {error.message}", error.hint) from None
-
-
-def _urls(given: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)
-
-
-def _list(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Of names that may have blanks in them."""
-    return (given,) if isinstance(given, str) else tuple(given)
+def _value(key: str, flag: Any, table: Mapping[str, Any]) -> Any:
+    return keys.find(key, flag, os.environ, table).value
 
 
 class _Credential(NamedTuple):
@@ -177,38 +166,65 @@ class _Credential(NamedTuple):
     secret: str
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """A credential that was given. key: the setting that it is for; is_text: value is itself, not the name of a file with it."""
+
+    key: str
+    value: str
+    where: str
+    is_text: bool = False
+
+
 def _credential(table: Mapping[str, Any], network: Network) -> _Credential:
     """A password or a shared secret, from where one is given first: the flags, the environment, the config file."""
-    password, secret = network.turn_password_file, network.turn_secret_file
-    _one_of(password, secret, "--turn-password-file and --turn-secret-file")
-    if not (password or secret):
-        password, secret = os.environ.get("P2PCOPY_TURN_PASSWORD"), os.environ.get("P2PCOPY_TURN_SECRET")
-        _one_of(password, secret, "P2PCOPY_TURN_PASSWORD and P2PCOPY_TURN_SECRET")
-        if password or secret:
-            return _Credential(_text("P2PCOPY_TURN_PASSWORD", password), _text("P2PCOPY_TURN_SECRET", secret))
-        password, secret = table.get("turn_password_file"), table.get("turn_secret_file")
-        _one_of(password, secret, "turn_password_file and turn_secret_file in the config file")
-    return _Credential(_read("the TURN password", password), _read("the TURN secret", secret))
+    chosen = _chosen_credential(table, network)
+    if chosen is None:
+        return _Credential("", "")
+    if chosen.key == "turn_password_file":
+        return _Credential(_content("the TURN password", chosen), "")
+    return _Credential("", _content("the TURN secret", chosen))
 
 
-def _one_of(password: str | None, secret: str | None, names: str) -> None:
-    if password and secret:
-        raise UsageError(
-            f"{names} exclude each other",
-            "The password belongs to one user of the TURN server; with the secret it gets credentials for a limited time.",
+def _chosen_credential(table: Mapping[str, Any], network: Network) -> _Chosen | None:
+    flags = [
+        _Chosen("turn_password_file", network.turn_password_file or "", "--turn-password-file"),
+        _Chosen("turn_secret_file", network.turn_secret_file or "", "--turn-secret-file"),
+    ]
+    variables = [
+        _Chosen(key, os.environ.get(variable, ""), variable, is_text)
+        for key, variable, is_text in (
+            ("turn_password_file", "P2PCOPY_TURN_PASSWORD", True),
+            ("turn_password_file", "P2PCOPY_TURN_PASSWORD_FILE", False),
+            ("turn_secret_file", "P2PCOPY_TURN_SECRET", True),
+            ("turn_secret_file", "P2PCOPY_TURN_SECRET_FILE", False),
         )
+    ]
+    file = [_Chosen(key, table.get(key, ""), f"{key} in the config file") for key in _CREDENTIALS]
+    for place in (flags, variables, file):
+        given = [each for each in place if each.value]
+        if len(given) > 1:
+            raise UsageError(
+                f"{' and '.join(each.where for each in given)} exclude each other",
+                "The password belongs to one user of the TURN server; with the secret it gets credentials for a limited time.",
+            )
+        if given:
+            return given[0]
+    return None
 
 
-def _text(variable: str, value: str | None) -> str:
-    if value and not value.isprintable():
+def _content(what: str, chosen: _Chosen) -> str:
+    return _text(chosen.where, chosen.value) if chosen.is_text else _read(what, chosen.value)
+
+
+def _text(variable: str, value: str) -> str:
+    if not value.isprintable():
         raise UsageError(f"{variable} has a character that is not text", "Set it to what the TURN server expects.")
-    return value or ""
+    return value
 
 
-def _read(what: str, name: str | None) -> str:
+def _read(what: str, name: str) -> str:
     """The one line of the file."""
-    if not name:
-        return ""
     try:
         with open(os.path.expanduser(name), encoding="utf-8") as file:
             text = file.read(_MAX_SECRET + 1).strip("\r\n")

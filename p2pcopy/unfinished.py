@@ -30,7 +30,6 @@ def run_parts(settings: PartsSettings, show: Callable[[str], None]) -> ExitCode:
             show(to_json(event) + "\n")
         elif isinstance(event, events.Note):
             complaints.write(partslist.as_text(event, removing=settings.remove))
-            complaints.wait()
         else:
             show(out.encodable(partslist.as_text(event, removing=settings.remove)))
     return ExitCode.OK if complete else ExitCode.LOCAL

@@ -27,6 +27,7 @@ PURE = (
     "p2pcopy.config",
     "p2pcopy.errors",
     "p2pcopy.events",
+    "p2pcopy.keys",
     "p2pcopy.files.journal",
     "p2pcopy.files.names",
     "p2pcopy.net.arrivals",
@@ -87,6 +88,13 @@ PURE = (
     "p2pcopy.transfer.totals",
     "p2pcopy.transfer.wire",
     "p2pcopy.ui.lineedit",
+    "p2pcopy.ui.settingslist",
+    "p2pcopy.usage.commands",
+    "p2pcopy.usage.completion",
+    "p2pcopy.usage.examples",
+    "p2pcopy.usage.helptext",
+    "p2pcopy.usage.manpage",
+    "p2pcopy.usage.mistakes",
 )
 
 # From the bottom up: who may import what, besides the pure modules. A key stands for the module and for what is inside it.
@@ -96,6 +104,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "p2pcopy.files": ("p2pcopy.files",),
     "p2pcopy.signaling": ("p2pcopy.signaling",),
     "p2pcopy.ui": ("p2pcopy.ui", "p2pcopy.signaling.qr"),
+    "p2pcopy.console": ("p2pcopy.ui",),
+    "p2pcopy.usage": ("p2pcopy.console", "p2pcopy.usage"),
     "p2pcopy.stops": (),
     "p2pcopy.configfile": (),
     "p2pcopy.options": (),
@@ -124,12 +134,15 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "p2pcopy.cli": (
         "p2pcopy.app",
         "p2pcopy.configfile",
+        "p2pcopy.console",
         "p2pcopy.doctor",
         "p2pcopy.explain",
+        "p2pcopy.net.interfaces",
         "p2pcopy.options",
         "p2pcopy.settings",
         "p2pcopy.ui",
         "p2pcopy.unfinished",
+        "p2pcopy.usage",
     ),
     "p2pcopy.__main__": ("p2pcopy.cli",),
 }
@@ -147,7 +160,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "png": ("p2pcopy.signaling.qr",),
     "rich": ("p2pcopy.ui",),
     "platformdirs": ("p2pcopy.configfile",),
-    "typer": ("p2pcopy.cli", "p2pcopy.options"),
+    "typer": ("p2pcopy.cli", "p2pcopy.console", "p2pcopy.options", "p2pcopy.usage.parser"),
 }
 
 TEXT_TOKENS = (tokenize.COMMENT, tokenize.STRING)

@@ -21,6 +21,25 @@ from p2pcopy import errors
 from p2pcopy.files import names
 
 ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {
+    "OpenSSL",
+    "aioice",
+    "aiortc",
+    "asyncio",
+    "av",
+    "blake3",
+    "cryptography",
+    "msgspec",
+    "p2pcopy.app",
+    "pathspec",
+    "pydantic",
+    "qrcode",
+    "rich",
+    "rich.live",
+    "rich.progress",
+    "zstandard",
+}
+
 needs_wait4 = pytest.mark.skipif(not hasattr(os, "wait4"), reason="only on POSIX systems is there wait4")
 
 
@@ -68,6 +87,15 @@ def test_it_starts_fast(option: str) -> None:
     assert any(cpu_seconds("-m", "p2pcopy", option) < 0.3 for _ in range(20))
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["send", "--help"], ["help"]])
+def test_nothing_heavy_is_imported_for_a_word_of_help(arguments: list[str]) -> None:
+    ended = run("-X", "importtime", "-m", "p2pcopy", *arguments)
+    assert ended.returncode == 0
+    imported = set(re.findall(r"^import time:.*\| +(\S+)$", ended.stderr, re.MULTILINE))
+    assert "p2pcopy.cli" in imported
+    assert not imported & HEAVY
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     assert run("-m", "p2pcopy", "--version").stdout == f"p2pcopy {p2pcopy.__version__}\n"
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -93,9 +121,18 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         names = set(archive.namelist())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy").rglob("*.py")}
-    assert names == sources | {
-        f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy/usage/shells").iterdir()}
+    shared = {f"man/man1/{path.name}" for path in (ROOT / "docs/man").iterdir()}
+    shared |= {
+        "bash-completion/completions/p2pcopy",
+        "zsh/site-functions/_p2pcopy",
+        "fish/vendor_completions.d/p2pcopy.fish",
     }
+    assert names == (
+        sources
+        | {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+        | {f"p2pcopy-{p2pcopy.__version__}.data/data/share/{name}" for name in shared}
+    )
     assert metadata["Version"] == p2pcopy.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"

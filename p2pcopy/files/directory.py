@@ -246,6 +246,8 @@ class DirectoryStore:
         self._made.sync_changed()
         outcomes += self._made.finish()
         self._root.sync()
+        if self._root.is_gone():  # a name that was given in it is none any more
+            raise faults.gone(self._root.shown)
         return outcomes
 
     def interrupt(self) -> None:

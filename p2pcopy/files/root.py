@@ -7,13 +7,18 @@ import os
 import secrets
 import shutil
 import unicodedata
+from contextlib import suppress
+from typing import Final
 
 from p2pcopy.errors import LocalFileError
-from p2pcopy.files import faults, locks
+from p2pcopy.files import faults, locks, plain
 from p2pcopy.files.dirs import Directory
 from p2pcopy.files.names import PART_SUFFIX, display
+from p2pcopy.files.plain import PartFault, PartLocked
 
-_ELSEWHERE = "Choose another place with --output."
+_ELSEWHERE: Final = "Choose another place with --output."
+# With letters that a file system may fold. Always the same, so that the next run finds it, and no file's part file (part_name()).
+_PROBE: Final = f".probe-e\u0301{PART_SUFFIX}{PART_SUFFIX}"
 
 
 class Root:
@@ -47,7 +52,12 @@ class Root:
         return shutil.disk_usage(self.path if self.directory.fd is None else self.directory.fd).free
 
     def is_gone(self) -> bool:
-        """Removed since it was opened."""
+        """Removed or renamed since it was opened."""
+        with suppress(PermissionError):
+            try:
+                os.lstat(self.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return True
         return self.directory.fd is not None and self.directory.stat().st_nlink == 0
 
     def sync(self) -> None:
@@ -88,17 +98,32 @@ class Root:
 
     def _try_out(self) -> None:
         """Mode bits tell nothing to root, and little on a network file system: only writing shows whether one may."""
-        # Should the process be killed here, the file is found among those that can be removed.
-        probe = f".probe-{secrets.token_hex(8)}-e\u0301{PART_SUFFIX}"
-        fd = self.directory.create(probe)
+        with suppress(PartFault, PartLocked, FileNotFoundError, PermissionError):
+            # Also removes what a run that was killed here has left.
+            if self._look_at(_PROBE, plain.create(self.directory, _PROBE, self._owner_of(_PROBE))[0]):
+                return
+        # Another run is at it just now, or what is there is another user's.
+        probe = f".{secrets.token_hex(8)}{_PROBE}"
+        self._look_at(probe, self.directory.create(probe))
+
+    def _look_at(self, probe: str, fd: int) -> bool:
+        """Find out what a file of this name tells, and remove it. False when somebody else has removed it meanwhile."""
         try:
-            self.owner = os.fstat(fd).st_uid
-            os.close(fd)
+            made = os.fstat(fd)
+            self.owner = made.st_uid
             self.folds_names = any(
                 self._is_there(twin) for twin in (probe.upper(), unicodedata.normalize("NFC", probe))
             )
+            return os.path.samestat(made, self.directory.lstat(probe))
         finally:
+            os.close(fd)
             self.directory.remove(probe)
+
+    def _owner_of(self, name: str) -> int:
+        try:
+            return self.directory.lstat(name).st_uid
+        except FileNotFoundError:
+            return -1
 
     def _is_there(self, name: str) -> bool:
         try:

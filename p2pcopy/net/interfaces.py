@@ -46,9 +46,14 @@ def local_addresses(interfaces: Collection[str] = (), family: Family = Family.AN
     return tuple([each for each in found if not each.is_loopback] or found)
 
 
+def interface_names() -> list[str]:
+    """Of every interface of this machine, those without an address too."""
+    return sorted({adapter.nice_name for adapter in ifaddr.get_adapters(include_unconfigured=True)})
+
+
 def check_interfaces(names: Collection[str]) -> None:
     """Raises UsageError for a name that no interface of this machine has."""
-    known = sorted({adapter.nice_name for adapter in ifaddr.get_adapters(include_unconfigured=True)})
+    known = interface_names()
     for name in names:
         if name not in known:
             raise UsageError(f"there is no network interface {name!r}", f"Give one of these: {', '.join(known)}.")

@@ -9,7 +9,9 @@ STALL_S: Final = 2.5  # without a sign of life
 DOUBT_S: Final = 1.3
 DATA_COUNTS_S: Final = 6.0  # how long data alone shows that the path is there: it says nothing of our own direction
 GONE_S: Final = 6.0  # how long the peer's machine has to say that nobody listens
-REFUSED_AGAIN_S: Final = 2.0
+REFUSED_AGAIN_S: Final = (
+    5.0  # Linux refuses once a second, whoever of this machine asks (icmp_ratelimit), and some get lost
+)
 SUSPENDED_S: Final = 2.0  # without a look at the clock: this machine or process was suspended
 TELL_S: Final = 1.0
 

@@ -84,7 +84,6 @@ class JsonLines(Closing):
 
     def close(self) -> None:
         """Waits for the reader while it takes anything. Raises LocalFileError as tell() does."""
-        self._stderr.close()
         with _telling():
             self._backlog.close()
 
@@ -102,7 +101,7 @@ def _telling() -> Iterator[None]:
         ) from error
 
 
-def to_json(event: events.Event | events.PartsEvent | Diagnosis) -> str:
+def to_json(event: events.Event | events.PartsEvent | events.Configuration | Diagnosis) -> str:
     """One line without its end: "event", "v" and the fields in their order."""
     return json.dumps({"event": event.event, "v": VERSION, **_fields(event)}, allow_nan=False)
 

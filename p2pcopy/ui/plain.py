@@ -41,7 +41,7 @@ class Plain(Closing):
         qr: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._out = Out(stream)
+        self._out = Out(stream, threaded=True)
         self._code_to = code_to
         self._role = role
         self._verbose = verbose
@@ -265,7 +265,7 @@ class Quiet(Closing):
         """The answer stands on the question's row."""
 
     def close(self) -> None:
-        self._out.close()
+        """Nothing was changed."""
 
 
 def _say_failure(out: Out, event: events.Failed, *, tried: bool) -> None:

@@ -17,14 +17,15 @@ _MOMENT_S: Final = 0.5
 class Out:
     """Writes to a stream for people. When it is gone, what is said is lost and the transfer goes on.
 
-    A terminal may be stopped (Ctrl-S), and a pager may not read: nobody waits for them but close() and those who want to.
+    threaded: a thread does the writing, because a terminal may be stopped (Ctrl-S) and a pager may not read. Then nobody waits
+    for them but those who want to, and close(), which is due at the end.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, threaded: bool = False) -> None:
         self._stream = stream
         self._encoding = "ascii" if stream.isatty() and _is_c_locale() else (stream.encoding or "utf-8").lower()
         self._gone = False
-        self._backlog: Backlog | None = None
+        self._backlog = _backlog(stream, self._encoding) if threaded else None
 
     @property
     def unicode(self) -> bool:
@@ -52,8 +53,6 @@ class Out:
         if self._gone or not text:
             return
         try:
-            if self._backlog is None:
-                self._backlog = _backlog(self._stream, self._encoding)
             if self._backlog is not None:
                 self._backlog.put(self.encodable(text))
             else:

@@ -45,7 +45,7 @@ class Terminal(Closing):
         self, stream: TextIO, code_to: CodeSink | None, look: Look, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.draws_typing = look.draws_typing
-        self._out = Out(stream)
+        self._out = Out(stream, threaded=True)
         self._region = Region(self._out)
         self._code_to = code_to
         self._look = look

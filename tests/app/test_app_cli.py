@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import p2pcopy.app
 import p2pcopy.doctor
 import p2pcopy.unfinished
-from p2pcopy import __version__, cli, configfile
+from p2pcopy import __version__, cli, keys
 from p2pcopy.config import (
     DEFAULT_STUN,
     Compress,
@@ -32,43 +30,11 @@ from p2pcopy.config import (
 )
 from p2pcopy.errors import ExitCode
 
-PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-HEAVY = {
-    "OpenSSL",
-    "aioice",
-    "aiortc",
-    "asyncio",
-    "av",
-    "blake3",
-    "cryptography",
-    "msgspec",
-    "p2pcopy.app",
-    "pathspec",
-    "qrcode",
-    "rich.live",
-    "rich.progress",
-    "zstandard",
-}
-ENVIRONMENT = (
-    "STUN",
-    "FAST_PATH",
-    "GSO",
-    "GRO",
-    "TURN",
-    "TURN_USER",
-    "TURN_PASSWORD",
-    "TURN_SECRET",
-    "EXISTING",
-    "CHECKSUM",
-    "VERIFY_RESUME",
-    "CONFIG",
-)
-
 
 @pytest.fixture(autouse=True)
 def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(f"P2PCOPY_{name}", raising=False)
+    for name in keys.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     config = tmp_path / "config.toml"
     config.touch()
     monkeypatch.setenv("P2PCOPY_CONFIG", str(config))
@@ -340,6 +306,31 @@ def test_the_environment_and_the_config_file(monkeypatch: pytest.MonkeyPatch, tm
     assert made.net.wait_s == 60
 
 
+def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"TURN": "turn:a", "TURN_USER": "u", "TURN_INSECURE": "on", "TURN_PASSWORD": "p", "RELAY": "only"}
+    values |= {"WAIT": "90", "STALL_LIMIT": "5m", "TWO_WAY": "yes", "CONFIRM": "1", "SHARE_RELAY": "no"}
+    values |= {"FAMILY": "ipv6", "INTERFACE": "eth0, Ethernet 2", "COMPRESS": "never", "OUTPUT": "out"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"P2PCOPY_{name}", value)
+    made = receiving(monkeypatch)
+    assert made.output == "out"
+    assert sending(monkeypatch, "a").compress is Compress.NEVER
+    net = made.net
+    assert (net.turn, net.turn_insecure) == ((IceServer("turn:a", "u", "p"),), True)
+    assert (net.family, net.interfaces, net.relay) == (Family.IPV6, ("eth0", "Ethernet 2"), Relay.ONLY)
+    assert (net.wait_s, net.stall_limit_s) == (90, 300)
+    assert (net.two_way, net.confirm, net.share_relay) == (True, True, False)
+
+
+def test_a_variable_can_name_the_file_of_a_credential(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("north")
+    monkeypatch.setenv("P2PCOPY_TURN", "turn:a")
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET_FILE", str(tmp_path / "secret"))
+    assert receiving(monkeypatch).net.turn == (IceServer("turn:a", secret="north"),)
+    monkeypatch.setenv("P2PCOPY_TURN_SECRET", "south")
+    assert "P2PCOPY_TURN_SECRET and P2PCOPY_TURN_SECRET_FILE exclude each other" in refused("receive")
+
+
 def test_settings_that_contradict_each_other(tmp_path: Path) -> None:
     assert "--no-stun" in refused("send", "a", "--stun", "stun:a", "--no-stun")
     assert "--verbose" in refused("send", "a", "-q", "-v")
@@ -378,13 +369,6 @@ def test_failures_before_the_run_are_told_as_json_too() -> None:
     assert (event["event"], event["error"], event["exit_code"]) == ("error", "usage", 2)
 
 
-def test_bad_arguments() -> None:
-    assert "--bogus" in refused("send", "--bogus", "a")
-    assert "bogus" in refused("bogus")
-    refused("send", "a", "--compress", "sometimes")
-    refused("send", "--wait", "1s")
-
-
 def test_explain_and_its_failures() -> None:
     result = CliRunner().invoke(cli.app, ["code", "28RFT0000000000000000000000052ZAG30000G2PDPQKJR"])
     assert result.exit_code == 0
@@ -398,19 +382,6 @@ def test_explain_and_its_failures() -> None:
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", script + "\nfrom p2pcopy.cli import main\nmain()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
-
-
-def test_help_and_version_import_nothing_heavy() -> None:
-    script = f"""
-import atexit, sys
-atexit.register(lambda: print("imported:", *sorted({HEAVY!r} & sys.modules.keys())))
-"""
-    version = run(script, "--version")
-    assert version.stdout == f"p2pcopy {__version__}\nimported:\n"
-    for arguments in (["--help"], ["send", "--help"], ["receive", "-h"], ["doctor", "--help"], ["send"], []):
-        done = run(script, *arguments)
-        assert "Usage:" in done.stdout + done.stderr
-        assert done.stdout.endswith("imported:\n")
 
 
 def test_the_module_is_the_program() -> None:
@@ -445,57 +416,3 @@ def test_closed_streams_are_occupied() -> None:
     done = run("import os\nos.close(1)\n", "--version")
     assert done.returncode == 3
     assert "standard output is closed" in done.stderr
-
-
-LENT = "those with a secret"
-DEFAULTS = {
-    "send": ["stdin", "auto", "sample", "1h", "no", "no", "-", "-", "where they fit", "yes", "10m", "auto", LENT],
-    "receive": [
-        ".",
-        "ask on a terminal, else refuse",
-        "no",
-        "yes",
-        "10m",
-        "auto",
-        LENT,
-        "1h",
-        "no",
-        "no",
-        "-",
-        "-",
-        "where they fit",
-    ],
-    "doctor": ["yes"],
-}
-PANELS = {
-    "send": ["Arguments", "Options", "Codes", "Network", "Relay", "Output"],
-    "receive": ["Arguments", "Options", "Network", "Relay", "Codes", "Output"],
-    "doctor": ["Options", "Network", "Relay"],
-}
-
-
-def test_the_page_has_every_setting() -> None:
-    """In each row of the table: the flags, the variable, the key."""
-    rows = re.findall(r"^\| (`--[^|]*|)\|([^|]*)\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert [key for *_, key in rows] == list(configfile.KEYS)
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    flags = {
-        flag for each in commands.values() for param in each.params for flag in (*param.opts, *param.secondary_opts)
-    }
-    assert set(re.findall(r"`(--?[\w-]+)`", " ".join(named for named, *_ in rows))) <= flags
-    variables = {name for _, named, _ in rows for name in re.findall(r"P2PCOPY_\w+", named)}
-    assert variables == {f"P2PCOPY_{name}" for name in ENVIRONMENT} - {"P2PCOPY_CONFIG"}
-
-
-@pytest.mark.parametrize("command", DEFAULTS)
-def test_help_says_everything_that_was_written_for_it(command: str) -> None:
-    """Nothing is taken for markup, and no type stands where there is no value."""
-    result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
-    shown = " ".join(result.output.split())
-    assert re.findall(r"\(default: ([^)]*)\)", shown) == DEFAULTS[command]
-    described = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
-    assert all(each.help in shown for each in described)
-    assert {"send": "[OPTIONS] PATH...", "receive": "[OPTIONS] [CODE]", "doctor": "doctor [OPTIONS]"}[command] in shown
-    for odd in ("<bool>", "<str>", "<list", "{", "[[", "[default"):
-        assert odd not in shown
-    assert re.findall(r"─ (\w+) ─", shown) == PANELS[command]

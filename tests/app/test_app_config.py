@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcopy.config import DEFAULT_STUN, IceServer, NetSettings, layered, parse_duration, parse_size, parse_switch
+from p2pcopy.config import DEFAULT_STUN, IceServer, NetSettings, parse_duration, parse_size, parse_switch
 from p2pcopy.errors import UsageError
 
 
@@ -100,17 +100,6 @@ def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
 @given(st.integers(1, 30 * 86400))
 def test_a_whole_number_of_seconds_is_that_many(seconds: int) -> None:
     assert parse_duration(str(seconds)) == parse_duration(f"{seconds}s") == seconds
-
-
-def test_flag_before_environment_before_file_before_default() -> None:
-    environment, table = {"VARIABLE": "environment", "EMPTY": ""}, {"key": "file"}
-    assert layered("flag", environment, "VARIABLE", table, "key", "default") == "flag"
-    assert layered(None, environment, "VARIABLE", table, "key", "default") == "environment"
-    assert layered("", environment, "EMPTY", table, "key", "default") == "file"
-    assert layered(None, environment, "", table, "key", "default") == "file"
-    assert layered([], environment, "MISSING", table, "other", "default") == "default"
-    assert layered(False, environment, "", {"key": True}, "key", None) is False
-    assert layered(None, environment, "", {"key": False}, "key", True) is False
 
 
 def test_servers() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from p2pcopy import configfile
-from p2pcopy.errors import UsageError
+from p2pcopy.errors import LocalFileError, UsageError
+from p2pcopy.keys import SETTINGS
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_every_key(file: Path) -> None:
         """
     )
     table = configfile.load()
-    assert set(table) == set(configfile.KEYS)
+    assert set(table) == set(SETTINGS)
     assert table["stun"] == ["stun:a", "stun:b"]
 
 
@@ -53,7 +54,7 @@ def test_every_key(file: Path) -> None:
     ("content", "message", "hint"),
     [
         ("relais = 'only'", "'relais' in", "Did you mean 'relay'?"),
-        ("x = 1", "is not a setting", "There are stun, interface,"),
+        ("x = 1", "is not a setting", "There are compress, verify_resume,"),
         ("[wait]\nx = 1", "'wait' in", "quotes"),
         ("wait = 60", "has to be text", "quotes"),
         ("stun = [1]", "has to be text", "quotes"),
@@ -62,9 +63,10 @@ def test_every_key(file: Path) -> None:
         ("gso = 'off'", "has to be true or false", "= true or "),
         ("share_relay = 1", "has to be true or false", "= true or "),
         ("wait = true", "has to be text", "quotes"),
-        ("family = 'ipv5'", "'ipv5' in", "any, ipv4, ipv6"),
-        ("relay = 'maybe'", "'maybe' in", "auto, only, never"),
-        ("existing = 'merge'", "no choice for 'existing'", "rename"),
+        ("family = 'ipv5'", "cannot be used: 'ipv5'", "any, ipv4, ipv6"),
+        ("relay = 'maybe'", "cannot be used: 'maybe'", "auto, only, never"),
+        ("wait = 'soon'", "'wait' in", "90s"),
+        ("existing = 'merge'", "'merge' is no choice", "rename"),
         ("wait 60", "cannot be used", "Mend it"),
         ("wait = '1h'\nwait = '2h'", "cannot be used", "Mend it"),
     ],
@@ -114,3 +116,39 @@ def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "p2pcopy").mkdir()
     (tmp_path / "p2pcopy" / "config.toml").write_text('wait = "5m"')
     assert configfile.load() == {"wait": "5m"}
+
+
+def test_the_template_sets_nothing_and_has_everything(file: Path) -> None:
+    file.write_text(configfile.template())
+    assert configfile.load() == {}
+    lines = configfile.template().splitlines()
+    file.write_text(
+        "\n".join(line.removeprefix("#") for line in lines if line[:1] == "#" and line[:2] not in ("# ", "##"))
+    )
+    table = configfile.load()
+    assert list(table) == list(SETTINGS)
+    for key, setting in SETTINGS.items():
+        written = tuple(table[key]) if isinstance(table[key], list) else table[key]
+        assert written == (setting.example if setting.default is None else setting.default)
+        assert f"# {setting.help}" in lines
+
+
+def test_it_is_written_once_unless_it_is_to_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "config.toml"
+    monkeypatch.setenv("P2PCOPY_CONFIG", str(path))
+    assert configfile.write("one", replace=False) == path
+    with pytest.raises(UsageError, match="there is a config file already") as caught:
+        configfile.write("two", replace=False)
+    assert "--force" in caught.value.hint
+    assert path.read_text() == "one"
+    configfile.write("three", replace=True)
+    assert path.read_text() == "three"
+    assert [each.name for each in path.parent.iterdir()] == ["config.toml"]
+
+
+def test_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "config.toml", Path("\0")):
+        monkeypatch.setattr(configfile, "path", lambda path=path: path)
+        with pytest.raises(LocalFileError, match="cannot be written"):
+            configfile.write("", replace=False)

@@ -5,6 +5,7 @@ Only what belongs to a file below the root of the injection counts.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pcopy.files import native
+from p2pcopy.net.udp import BatchSocket
 from p2pcopy.transfer.packing import Packer
 from p2pcopy.transfer.receiver import Receiver
 
@@ -24,6 +26,7 @@ SYNCS = ("fsync", "fdatasync")
 RENAMES = ("rename", "replace", "link")
 CHANGES = (*WRITES, *SYNCS, *RENAMES, "unlink", "mkdir", "symlink", "ftruncate", "fchmod", "utime", "rmdir")
 READS = ("read", "pread", "readv", "preadv")
+DATAGRAMS = "datagrams"
 CALLS = {"writes": WRITES, "syncs": SYNCS, "renames": RENAMES, "changes": CHANGES, "reads": READS}
 
 
@@ -31,8 +34,9 @@ CALLS = {"writes": WRITES, "syncs": SYNCS, "renames": RENAMES, "changes": CHANGE
 class Injection:
     """what: the name of a function of this module, which is called with this injection. at: the number of the call, from 1.
 
-    calls: a key of CALLS. root: the directory whose files count. more: what the function needs besides.
-    count_to: a file into which the number of calls is written. struck: a file that is made when it happens.
+    calls: a key of CALLS, or DATAGRAMS: single ones that are sent. root: the directory whose files count. more: what the function
+    needs besides. count_to: a file into which the number of calls is written. struck: a file into which the name of the call is
+    written when it happens.
     """
 
     what: str
@@ -43,15 +47,11 @@ class Injection:
     count_to: str = ""
     struck: str = ""
 
-    def note(self) -> None:
-        """It happens now."""
+    def note(self, call: str) -> None:
+        """It happens now; told of the first time."""
         if self.struck:
-            os.close(os.open(self.struck, os.O_WRONLY | os.O_CREAT))
-
-
-def injected(injection: Injection) -> str:
-    """Python that installs it."""
-    return f"from faults import injections\ninjections.install(injections.{injection!r})\n"
+            with contextlib.suppress(FileExistsError):
+                _write_down(self.struck, call, os.O_EXCL)
 
 
 def install(injection: Injection) -> None:
@@ -60,6 +60,9 @@ def install(injection: Injection) -> None:
         _ELSEWHERE[injection.what](injection)
         return
     counter = _Counter(injection, _ON_CALL[injection.what])
+    if injection.calls == DATAGRAMS:
+        BatchSocket.send = counter.around(BatchSocket.send)  # type: ignore[method-assign]
+        return
     for name in CALLS[injection.calls]:
         if (original := getattr(os, name, None)) is not None:
             setattr(os, name, counter.around(original))
@@ -85,21 +88,23 @@ class _Counter:
                 if self._calls == self._injection.at or (
                     self._calls > self._injection.at and self._injection.more == "on"
                 ):
-                    self._inside()
+                    self._inside(function.__name__)
             return function(*args, **kwargs)
 
         return called
 
-    def _inside(self) -> None:
+    def _inside(self, call: str) -> None:
         # What the fault itself does is no call of p2pcopy's.
         self._on = False
         try:
-            self._injection.note()
+            self._injection.note(call)
             self._act(self._injection)
         finally:
             self._on = True
 
     def _counts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        if self._injection.calls == DATAGRAMS:
+            return True
         where = kwargs.get("dir_fd", kwargs.get("src_dir_fd", args[0]))
         if isinstance(where, int):
             try:
@@ -110,10 +115,14 @@ class _Counter:
 
     def _note(self) -> None:
         self._on = False
-        descriptor = os.open(self._injection.count_to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.pwrite(descriptor, str(self._calls).encode(), 0)
-        os.close(descriptor)
+        _write_down(self._injection.count_to, str(self._calls), os.O_TRUNC)
         self._on = True
+
+
+def _write_down(path: str, text: str, how: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+    os.write(descriptor, text.encode())
+    os.close(descriptor)
 
 
 def _nothing(injection: Injection) -> None:
@@ -205,7 +214,7 @@ def _damage_blocks(injection: Injection) -> None:
         if chosen and seen[1] < injection.more:
             seen[1] += 1
             seen[2:] = [entry, number]
-            injection.note()
+            injection.note("block")
             body = bytes(body[:-1]) + bytes((body[-1] ^ 1,))
         pack(self, entry, number, raw_size, body, *rest, **named)
 
@@ -219,7 +228,7 @@ def _damage_messages(injection: Injection) -> None:
     def data_received(self: Receiver, message: bytes, now: float) -> None:
         seen[0] += 1
         if seen[0] == injection.at:
-            injection.note()
+            injection.note("data_received")
             place = int(injection.more * len(message))
             message = message[:place] + bytes((message[place] ^ 4,)) + message[place + 1 :]
         take(self, message, now)

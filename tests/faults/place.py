@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab import namespaces
-from processes import Processes
 
+from faults.nursery import Nursery
 from faults.trial import Bench
 
 _numbers = itertools.count(900)
@@ -23,7 +23,8 @@ def bench(work: Path) -> Iterator[Bench]:
     """work: an empty directory."""
     with contextlib.ExitStack() as stack:
         place, cut = stack.enter_context(_namespace()) if _is_root() else ([], None)
-        yield Bench(stack.enter_context(Processes(work)), place, cut)
+        nursery = stack.enter_context(Nursery(place))
+        yield Bench(nursery, work, cut)
 
 
 def _is_root() -> bool:

@@ -67,9 +67,8 @@ def _final(root: Path) -> Iterator[Path]:
 
 
 def unfinished(root: Path) -> list[str]:
-    """Part files and journals below root, but for a file with which a run that was killed tried out the directory."""
-    left = (path for path in sorted(root.rglob("*")) if path.name.endswith(_INTERNAL))
-    return [str(path.relative_to(root)) for path in left if not path.name.startswith(".probe-")]
+    """Part files and journals below root."""
+    return [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.name.endswith(_INTERNAL)]
 
 
 def facts_of(path: Path) -> Facts:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from blake3 import blake3
 from p2pcopy.config import Existing
 from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.events import FileStatus
-from p2pcopy.files import faults, native
+from p2pcopy.files import faults, native, plain, root
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Obstacle
@@ -60,6 +61,17 @@ def failing(number: int) -> Callable[..., None]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def _only_others(unlink: Callable[..., None]) -> Callable[..., None]:
+    """os.unlink() in a directory where one's own files may be removed only, and the probe is somebody else's."""
+
+    def remove(path: str, *, dir_fd: int | None = None) -> None:
+        if path == root._PROBE:
+            raise OSError(errno.EPERM, "no")
+        unlink(path, dir_fd=dir_fd)
+
+    return remove
 
 
 def fails_to_open(path: Path | str, words: str) -> None:
@@ -145,6 +157,57 @@ class TestUnusable:
         with tmpfs(tmp_path / "disk", "size=1m,ro") as disk:
             fails_to_open(disk, "is on a read-only file system")
             fails_to_open(disk / "sub" / "sub", "is on a read-only file system")
+
+    def test_what_was_killed_while_it_tried_one_out_is_cleaned_up_by_the_next(self, tmp_path: Path) -> None:
+        (tmp_path / root._PROBE).touch(0o600)
+        (tmp_path / plain.part_name("probe-e\u0301")).touch(0o600)
+        with opened(tmp_path):
+            assert os.listdir(tmp_path) == [plain.part_name("probe-e\u0301")]
+
+    @pytest.mark.parametrize("kind", ["in use", "a directory", "a link", "another user's"])
+    def test_what_is_in_the_way_of_trying_one_out_stays(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place, real = tmp_path / root._PROBE, os.open
+        if kind == "a directory":
+            place.mkdir()
+        elif kind == "a link":
+            place.symlink_to("far")
+        else:
+            place.touch()
+
+        def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            if path == root._PROBE:
+                raise OSError(errno.EACCES if flags & os.O_EXCL == 0 else errno.EEXIST, "no")
+            return real(path, flags, mode, dir_fd=dir_fd)
+
+        with place.open("rb") if kind == "in use" else nullcontext() as held:
+            if held is not None:
+                plain.lock(held.fileno(), "")
+            if kind == "another user's":
+                monkeypatch.setattr(os, "open", refuse)
+                monkeypatch.setattr(os, "unlink", _only_others(os.unlink))
+            with opened(tmp_path) as store:
+                assert not store.folds_names
+        assert os.listdir(tmp_path) == [place.name]
+
+    def test_one_that_another_run_tries_out_at_the_same_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It takes the file of this run away, or makes its own in its place."""
+        real = os.fstat
+        taken: list[Path] = []
+
+        def fstat(fd: int) -> os.stat_result:
+            found = real(fd)
+            if not taken and (tmp_path / root._PROBE).exists():
+                taken.append((tmp_path / root._PROBE).rename(tmp_path / "away"))
+            return found
+
+        monkeypatch.setattr(os, "fstat", fstat)
+        with opened(tmp_path):
+            assert taken
+            assert os.listdir(tmp_path) == ["away"]
 
     def test_names_in_messages_are_escaped(self, tmp_path: Path) -> None:
         (tmp_path / "a\nb").write_bytes(b"")
@@ -294,6 +357,24 @@ class TestErrors:
 
             monkeypatch.setattr(os, "fsync", fsync)
             assert all(outcome.ok for outcome in store.flush())
+
+    @pytest.mark.parametrize("away", ["removed", "replaced", "renamed"])
+    def test_a_destination_that_goes_away_after_the_last_file(
+        self, tmp_path: Path, away: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out = tmp_path / "out"
+        with opened(out) as store:
+            store.write(0, file("f"), 0, b"abc")
+            store.whole(0, file("f"), 3)
+            assert [outcome.ok for outcome in store.flush()] == [True]
+            if away == "renamed":
+                out.rename(tmp_path / "elsewhere")
+            else:
+                shutil.rmtree(out)
+            if away == "replaced":
+                out.mkdir()
+            with pytest.raises(LocalFileError, match="out is not there any more"):
+                store.finish()
 
     def test_a_disk_that_breaks_at_the_very_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(native, "can_sync_at_once", lambda fd: True)

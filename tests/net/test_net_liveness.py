@@ -80,6 +80,15 @@ def test_refusals_end_it_when_they_go_on_for_a_while() -> None:
     assert said.index(Gone(8.0, True)) == 7
 
 
+def test_refusals_that_come_only_now_and_then_end_it_too() -> None:
+    """Linux refuses once a second, whichever of several sides asks."""
+    life = Liveness(600, 100.0)
+    for now in (103.0, 107.0):
+        life.refused(now)
+        assert isinstance(life.look(now), Silent)
+    assert life.look(109.5) == Gone(9.5, True)
+
+
 def test_one_refusal_is_not_enough_nor_are_old_ones() -> None:
     life = Liveness(600, 100.0)
     life.refused(101.0)

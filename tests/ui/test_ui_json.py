@@ -34,8 +34,15 @@ def documented() -> dict[str, list[str]]:
 
 
 def defined() -> dict[str, list[str]]:
-    classes = {event.event: event for event in (*get_args(events.Event), *get_args(events.PartsEvent))}
-    classes |= {"path (object)": events.Path, "entries": events.ManifestLine, "tried": events.Tried}
+    classes = {
+        event.event: event for event in (*get_args(events.Event), *get_args(events.PartsEvent), events.Configuration)
+    }
+    classes |= {
+        "path (object)": events.Path,
+        "entries": events.ManifestLine,
+        "tried": events.Tried,
+        "settings": events.SettingLine,
+    }
     return {name: [field.name for field in fields(cls)] for name, cls in classes.items()}
 
 

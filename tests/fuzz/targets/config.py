@@ -11,10 +11,11 @@ from typing import Any, Final, TypeVar
 from p2pcopy import configfile, settings
 from p2pcopy.config import parse_duration, parse_size, parse_switch
 from p2pcopy.errors import LocalFileError, UsageError
+from p2pcopy.keys import SETTINGS
 from p2pcopy.net.uri import parse_server_uri
 from p2pcopy.options import Meeting, Network
 
-MODULES = ("p2pcopy.config", "p2pcopy.configfile", "p2pcopy.net.uri", "p2pcopy.settings")
+MODULES = ("p2pcopy.config", "p2pcopy.configfile", "p2pcopy.keys", "p2pcopy.net.uri", "p2pcopy.settings")
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ _DAYS_30: Final = 30 * 86400
 def one(data: bytes) -> None:
     table = refused_or(partial(configfile.parse, data, PATH))
     if table is not None:
-        assert set(table) <= set(configfile.KEYS)
+        assert set(table) <= set(SETTINGS)
         used(table)
     text = data.decode(errors="replace")
     for word in (text, *text.split("\n")[:8]):
