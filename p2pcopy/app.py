@@ -1,21 +1,18 @@
-"""The two stories, send and receive, from top to bottom."""
+"""The commands send and receive: the stories, with a terminal, signals and exit codes around them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
-from io import FileIO
-from pathlib import Path
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from io import BytesIO, FileIO
+from typing import BinaryIO, Final
 
-from p2pcopy import __version__, events, meeting
-from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk, TransferLimits
-from p2pcopy.desk import Desk
+from p2pcopy import events, roads, stories
+from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
 from p2pcopy.errors import (
     CodeError,
     DryRun,
@@ -26,33 +23,22 @@ from p2pcopy.errors import (
     P2PCopyError,
     UsageError,
 )
-from p2pcopy.files import memory, tree
-from p2pcopy.files.directory import DirectoryStore
-from p2pcopy.files.entrylog import EntryLog
-from p2pcopy.files.names import NameGate
-from p2pcopy.files.source import BlockReader
-from p2pcopy.files.stream import StreamStore
-from p2pcopy.keyboard import Keyboard, asking_confirmation, asking_consent, find_keyboard, has_person, is_alone
-from p2pcopy.net.peer import Peer
+from p2pcopy.files import memory
+from p2pcopy.keyboard import asking_consent, find_keyboard, has_person, is_alone
+from p2pcopy.meeting import Met
 from p2pcopy.net.probe import probe_libraries
 from p2pcopy.net.quiet import quiet_libraries
+from p2pcopy.roads import PRINTED
 from p2pcopy.serving import serve
-from p2pcopy.signaling import exchange, qr
 from p2pcopy.signaling.code import Starter
-from p2pcopy.signaling.exchange import Lines, LineSource
+from p2pcopy.signaling.exchange import Lines
 from p2pcopy.stops import Stops, guarded
-from p2pcopy.transfer.receive_session import Consent, ReceiveSession
-from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.stories import Stage
+from p2pcopy.transfer.receive_session import Consent
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
-_SOFTWARE: Final = f"p2pcopy {__version__}"
 _DESCRIPTORS: Final = {"-": 1, "stderr": 2}
-_PRINTED: Final = tuple(_DESCRIPTORS)
-_LIMITS: Final = TransferLimits()
 _WAITS: Final = "If the {} still waits, run this again with the same code."
-_AGAIN: Final = "the same two commands again"
-_STREAMS: Final = ("standard input", "standard output")  # of a sender, of a receiver
-_Meeting = AbstractAsyncContextManager[meeting.Met]
 
 
 def run_send(settings: SendSettings) -> ExitCode:
@@ -73,111 +59,68 @@ async def send(settings: SendSettings, reporter: Reporter, stops: Stops) -> Exit
     keyboard = find_keyboard(reporter, busy="-" in settings.paths)
     if "-" in settings.paths and keyboard.lines is None and "-" in (settings.to, settings.talk.answer):
         raise UsageError("standard input cannot be sent and hold a code at once", "Give the code with @FILE or fd:N.")
-    desk = _desk(settings.talk, "-", reporter, keyboard, confirm=settings.net.confirm)
-
-    async def once() -> ExitCode:
-        return await _send_once(settings, reporter, stops, desk, keyboard)
-
+    confirm, shown = settings.net.confirm, _is_shown(settings.talk, "-")
+    typed = keyboard.asked(reporter, "Code of the receiver:")
     with keyboard.held(stops):
-        return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
+        async with roads.opened(
+            settings.talk, settings.to, reporter, keyboard, keyboard.lines, typed, confirm=confirm, shown=shown
+        ) as way:
 
+            def meet() -> AbstractAsyncContextManager[Met]:
+                return _told_who_waits(way.meet(Starter.SENDER, settings.net), "receiver" if settings.to else "", stops)
 
-async def _send_once(
-    settings: SendSettings, reporter: Reporter, stops: Stops, desk: Desk, keyboard: Keyboard
-) -> ExitCode:
-    """Sources, meeting, transfer, result."""
-    sources = tree.prepare(
-        settings.paths,
-        stdin_name=settings.name,
-        excludes=settings.excludes,
-        follow_symlinks=settings.follow_symlinks,
-    )
-    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
-    stdin = FileIO(0, closefd=False) if sources.uses_stdin else None
-    with (
-        closing(EntryLog()) as log,
-        closing(
-            BlockReader(
-                log,
-                block_size=_LIMITS.block_size,
-                compress=settings.compress,
-                stdin=stdin,
-                verify_resume=settings.verify_resume,
-            )
-        ) as reader,
-    ):
-        typed = keyboard.asked(reporter, "Code of the receiver:")
-        meet = await _meet(Starter.SENDER, settings.to, settings, desk, keyboard.lines, typed)
-        async with _told_who_waits(meet, "" if settings.to is None else "receiver", stops) as (
-            peer,
-            channel,
-            data_path,
-        ):
-            session = SendSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                found=tree.walk(sources, now_ns=time.time_ns()),
-                log=log,
-                reader=reader,
-                software=_SOFTWARE,
-                settled=reporter.settled,
-                stream=stdin is not None,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            with stops.session(session), _saying_what_stays(session, *_STREAMS, stream=stdin is not None):
-                await session.run()
-            stops.finished = True
-            return _finish(reporter, peer, session)
+            stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
+
+            async def once() -> ExitCode:
+                return (await stories.send(settings, stage, _stream(settings))).exit_code
+
+            return await (serve(once, reporter.tell, stops) if settings.keep_open else once())
 
 
 async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -> ExitCode:
-    """Destination, meeting, consent, transfer, result. Raises P2PCopyError."""
-    to_stdout = settings.output == "-"
+    """Raises P2PCopyError."""
     piped = Lines() if _is_piped(settings) else None
     keyboard = find_keyboard(reporter, busy=piped is not None)
     existing = settings.existing or (Existing.ASK if keyboard.person is not None else Existing.REFUSE)
-    given = to_stdout or (settings.yes and existing is not Existing.ASK)
-    codes_to = "stderr" if to_stdout else "-"
-    desk = _desk(settings.talk, codes_to, reporter, keyboard, confirm=settings.net.confirm)
-    with keyboard.held(stops), closing(_open_store(settings)) as store, closing(EntryLog()) as log:
-        typed = None if piped else keyboard.asked(reporter, "Code of the sender:")
-        meet = await _meet(Starter.RECEIVER, settings.code, settings, desk, piped or keyboard.lines, typed)
-        async with _told_who_waits(meet, "" if settings.code is None else "sender", stops) as (
-            peer,
-            channel,
-            data_path,
+    given = settings.output == "-" or (settings.yes and existing is not Existing.ASK)
+    lines, confirm = piped or keyboard.lines, settings.net.confirm
+    shown = _is_shown(settings.talk, "stderr" if settings.output == "-" else "-")
+    typed = None if piped else keyboard.asked(reporter, "Code of the sender:")
+
+    @asynccontextmanager
+    async def meet() -> AsyncIterator[Met]:
+        async with (
+            roads.opened(
+                settings.talk, settings.code, reporter, keyboard, lines, typed, confirm=confirm, shown=shown
+            ) as way,
+            _told_who_waits(way.meet(Starter.RECEIVER, settings.net), "sender" if settings.code else "", stops) as met,
         ):
-            session = ReceiveSession(
-                channel,
-                _LIMITS,
-                reporter.tell,
-                gate=NameGate(os.urandom(16), windows=os.name == "nt", fold=store.folds_names),
-                log=log,
-                store=store,
-                consent=Consent(given, existing, settings.max_bytes, settings.dry_run),
-                ask=asking_consent(settings.yes, existing, reporter, keyboard),
-                destination=_shown(settings.output),
-                software=_SOFTWARE,
-                settled=reporter.settled,
-                stream=to_stdout,
-            )
-            peer.on_path = session.report
-            data_path.release(session.report)
-            try:
-                with stops.session(session), _saying_what_stays(session, *reversed(_STREAMS), stream=to_stdout):
-                    await session.run()
-            except DryRun:
-                stops.finished = True
-                reporter.tell(events.Rehearsed(_shown(settings.output)))
-                return ExitCode.OK
-            stops.finished = True
-            return _finish(reporter, peer, session)
+            yield met
+
+    stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
+    consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
+    ask = asking_consent(settings.yes, existing, reporter, keyboard)
+    try:
+        with keyboard.held(stops):
+            return (await stories.receive(settings, stage, consent, ask)).exit_code
+    except DryRun:
+        reporter.tell(events.Rehearsed(stories.shown(settings.output)))
+        return ExitCode.OK
+
+
+def _is_piped(settings: ReceiveSettings) -> bool:
+    """Whether the code comes in through a pipe, so that standard input is no keyboard."""
+    return settings.code == "-" and not sys.stdin.isatty()
+
+
+def _is_shown(talk: Talk, codes_to: str) -> bool:
+    """Whether our codes appear on a terminal. codes_to: where they go unless the user says otherwise."""
+    printed = "" if talk.json or talk.via else talk.answer_to or codes_to
+    return printed in PRINTED and os.isatty(_DESCRIPTORS[printed])
 
 
 @asynccontextmanager
-async def _told_who_waits(meet: _Meeting, waiting: str, stops: Stops) -> AsyncIterator[meeting.Met]:
+async def _told_who_waits(meet: AbstractAsyncContextManager[Met], waiting: str, stops: Stops) -> AsyncIterator[Met]:
     """The meeting; what ends it says that the other side waits on. waiting: who that is, "" when nobody has a code of it."""
     async with AsyncExitStack() as stack:
         try:
@@ -190,138 +133,12 @@ async def _told_who_waits(meet: _Meeting, waiting: str, stops: Stops) -> AsyncIt
         yield met
 
 
-@contextmanager
-def _saying_what_stays(
-    session: SendSession | ReceiveSession, ours: str, theirs: str, *, stream: bool
-) -> Iterator[None]:
-    """Hints of errors that end a transfer say whether it can go on. ours, theirs: the streams of both sides, where they are in use;
-    stream: ours is."""
-    try:
-        yield
-    except P2PCopyError as error:
-        if error.resumable and session.seconds > 0:
-            if stream or session.machine.peer_streams:
-                error.resumable = False
-                through = ours if stream else f"the other side's {theirs}"
-                said = f"A transfer through {through} cannot go on where it stopped"
-                _add_hint(error, f"{said}.", f"{said}: start it again from its beginning.")
-            elif session.has_arrived:
-                stays = "What has arrived stays"
-                _add_hint(error, f"{stays}.", f"{stays}: the same two commands, with fresh codes, go on with it.")
-        raise
-
-
-def _add_hint(error: P2PCopyError, short: str, text: str) -> None:
-    """What to do about a disk stays in the hint. short: for one that says to run the commands again already."""
-    if isinstance(error, LocalFileError):
-        error.hint = f"{error.hint} {short if _AGAIN in error.hint else text}".lstrip()
-    else:
-        error.hint = text
-
-
-def _shown(output: str) -> str:
-    """As people know it: symbolic links stay, but what ".." leads to may depend on them."""
-    if output == "-":
-        return "standard output"
-    path = Path(output).absolute()
-    return str(path.resolve() if ".." in path.parts else path)
-
-
-def _open_store(settings: ReceiveSettings) -> StreamStore | DirectoryStore:
-    if settings.output == "-":
-        return StreamStore(1)
-    store = DirectoryStore(settings.output, checksum=settings.checksum)
-    try:
-        store.open()
-    except P2PCopyError as error:
-        if settings.code is not None:
-            error.hint = f"{error.hint} {_WAITS.format('sender')}"
-        raise
-    return store
-
-
-def _finish(reporter: Reporter, peer: Peer, session: SendSession | ReceiveSession) -> ExitCode:
-    machine, seconds = session.machine, session.seconds
-    failed, there = machine.files_failed + session.left_out, machine.files_there + machine.files_same
-    progress = session.progress()
-    reporter.tell(
-        events.Done(
-            ok=failed == 0,
-            files_done=machine.files_done - machine.files_same,
-            files_skipped=machine.files_skipped - machine.files_there,
-            files_failed=failed,
-            bytes_done=machine.bytes_stored,
-            seconds=seconds,
-            rate_bytes_per_s=machine.bytes_stored / seconds if seconds > 0 else 0.0,
-            path=peer.path(),
-            bytes_resumed=progress.bytes_resumed if progress is not None else 0,
-            files_there=there,
-            left_out=session.omitted,
-        )
-    )
-    if failed == 0:
-        return ExitCode.OK
-    return ExitCode.INTEGRITY if machine.files_damaged else ExitCode.LOCAL
-
-
-def _is_piped(settings: ReceiveSettings) -> bool:
-    """Whether the code comes in through a pipe, so that standard input is no keyboard."""
-    return settings.code == "-" and not sys.stdin.isatty()
-
-
-def _is_shown(talk: Talk, codes_to: str) -> bool:
-    """Whether our codes appear on a terminal. codes_to: where they go unless the user says otherwise."""
-    printed = "" if talk.json else talk.answer_to or codes_to
-    return printed in _PRINTED and os.isatty(_DESCRIPTORS[printed])
-
-
-def _desk(talk: Talk, codes_to: str, reporter: Reporter, keyboard: Keyboard, *, confirm: bool) -> Desk:
-    answers = None if keyboard.lines is None else keyboard.typed(reporter)
-    if talk.answer is not None:
-        answers = exchange.code_source(talk.answer, keyboard.lines or Lines(), literal=False)
-    person = keyboard.person is not None and talk.answer is None
-    live = sys.stderr.isatty() and not talk.json and not talk.quiet
-    return Desk(
-        tell=reporter.tell,
-        deliver=_deliverer(talk),
-        answers=answers,
-        patient=person and _is_shown(talk, codes_to),
-        waiting_s=1.0 if live else 30.0,
-        confirm=asking_confirmation(reporter, keyboard) if confirm else None,
-    )
-
-
-def _deliverer(talk: Talk) -> Callable[[events.Code], Awaitable[None]]:
-    """Takes codes to --answer-to and --qr-file."""
-    sink = None if talk.answer_to in (None, *_PRINTED) else exchange.code_sink(talk.answer_to or "")
-    picture = None if talk.qr_file is None else Path(talk.qr_file)
-
-    async def deliver(ours: events.Code) -> None:
-        if picture is not None and ours.kind == "offer":
-            await exchange.threaded(lambda: qr.write_qr_png(ours.code, picture))
-        if sink is not None:
-            await sink.write(ours.code)
-
-    return deliver
-
-
-async def _meet(
-    role: Starter,
-    theirs: str | None,
-    settings: SendSettings | ReceiveSettings,
-    desk: Desk,
-    lines: Lines | None,
-    typed: LineSource | None,
-) -> _Meeting:
-    """theirs: the other side's code as the user gave it, None to make an offer; lines: what - stands for in it; typed: the
-    same, where a person is asked for it."""
-    if theirs is None:
-        return meeting.offer(role, settings.net, desk)
-    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
-    if theirs == "-" and typed is not None:
-        return meeting.answer(typed, other, settings.net, desk, again=True)
-    seen = await exchange.threaded(lambda: qr.code_in_picture(theirs))
-    return meeting.answer(exchange.code_source(seen or theirs, lines or Lines()), other, settings.net, desk)
+def _stream(settings: SendSettings) -> BinaryIO | None:
+    """What - stands for among the paths, and a text."""
+    if settings.text not in (None, "-"):
+        return BytesIO((settings.text or "").encode("utf-8", "surrogateescape"))
+    # Unbuffered: Python aborts at its end when a thread still waits inside the lock of a buffered stream.
+    return FileIO(0, closefd=False) if "-" in settings.paths else None
 
 
 def _run(
@@ -329,7 +146,7 @@ def _run(
 ) -> ExitCode:
     """codes_to: where codes go unless the user says otherwise; busy: standard input is no keyboard."""
     quiet_libraries(talk.verbose)
-    printed = talk.answer_to or ("" if talk.json else codes_to)
+    printed = talk.answer_to or ("" if talk.json or talk.via else codes_to)
     reporter = make_reporter(
         json=talk.json,
         quiet=talk.quiet,
@@ -341,9 +158,9 @@ def _run(
         stderr=sys.stderr,
         stdout=sys.stdout,
         color=None,
-        prompts=has_person(busy=busy),
+        prompts=has_person(busy=busy) and talk.takes_typed_answers,
         codes_shown=_is_shown(talk, codes_to),
-        draws_typing=has_person(busy=busy) and is_alone(),
+        draws_typing=has_person(busy=busy) and is_alone() and talk.via is None,
     )
     with reporter:
         try:
@@ -360,7 +177,7 @@ def _run(
 
 def _printer(destination: str) -> CodeSink | None:
     """Writes a code as a line of its own to standard output or standard error; None for any other destination."""
-    if destination not in _PRINTED:
+    if destination not in PRINTED:
         return None
     descriptor = _DESCRIPTORS[destination]
     name = "standard output" if destination == "-" else "standard error"

@@ -46,15 +46,31 @@ app = typer.Typer(
 @app.command(cls=Command)
 @grouped
 def send(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files, directories, or - for standard input.")
+    ] = None,
     to: Annotated[
         str | None,
-        option("Codes", "--to", metavar="CODE", text="The code of a receiver that started (or -, @FILE, a picture)."),
+        option(
+            "Codes",
+            "--to",
+            metavar="CODE",
+            text="The code of a receiver that started, or where it is: -, @FILE, a picture, env:NAME, camera:NAME.",
+        ),
     ] = None,
     keep_open: Annotated[
         bool,
         option("Codes", "--keep-open", text="Go on with a fresh code for the next receiver, until Ctrl-C."),
     ] = False,
+    text: Annotated[
+        str | None,
+        option(
+            "Files",
+            "--text",
+            metavar="TEXT",
+            text="Send a text, which the other side shows; - takes it from standard input.",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         option("Files", "--name", metavar="NAME", text="File name for standard input. (default: stdin)"),
@@ -78,25 +94,30 @@ def send(
     Prints a code; the other side runs "p2pcopy receive CODE". If that shows an answer code, paste it here.
     """
     with telling(talking.json):
+        talk, to = settings.talk(talking, to, sending=True)
+        sources = settings.sources(paths or (), text, name)
         if keep_open and to is not None:
             raise UsageError(
                 "--keep-open needs codes of our own, and --to brings the other side's", "Drop one of them."
             )
-        if keep_open and "-" in paths:
+        if keep_open and "-" in sources and text in (None, "-"):
             raise UsageError("standard input can be sent only once, so not with --keep-open", "Name files instead.")
+        if keep_open and talking.via is not None:
+            raise UsageError("--keep-open serves many, and the command of --via is one of them", "Drop one of them.")
         _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
         chosen = SendSettings(
             net=settings.net(table, network, meeting, offering=to is None),
-            talk=settings.talk(talking),
-            paths=tuple(paths),
+            talk=talk,
+            paths=sources,
+            text=text,
             name=name,
             excludes=tuple(exclude or ()),
             follow_symlinks=follow_symlinks,
             compress=settings.compress(table, compress),
             to=to,
             keep_open=keep_open,
-            verify_resume=settings.verify_resume(table, verify_resume, paths),
+            verify_resume=settings.verify_resume(table, verify_resume, sources),
         )
         from p2pcopy.app import run_send
 
@@ -109,7 +130,8 @@ def receive(
     code: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CODE]", help="The sender's code, - (standard input), @FILE or a picture. None: start here."
+            metavar="[CODE]",
+            help="The sender's code, or where it is: -, @FILE, a picture, env:NAME, camera:NAME. None: start here.",
         ),
     ] = None,
     output: Annotated[str | None, setting("output")] = None,
@@ -134,12 +156,13 @@ def receive(
     with telling(talking.json):
         if output == "-" and talking.json:
             raise UsageError("--json and --output - both need standard output", "Choose one of them.")
+        talk, code = settings.talk(talking, code, sending=False)
         _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
         to = settings.output(table, output)
         chosen = ReceiveSettings(
             net=settings.net(table, network, meeting, offering=code is None),
-            talk=settings.talk(talking),
+            talk=talk,
             code=code,
             output=to,
             yes=yes,
@@ -147,6 +170,7 @@ def receive(
             max_bytes=None if max_size is None else parse_size(max_size),
             checksum=settings.checksum(table, checksum, output=to),
             dry_run=dry_run,
+            keep_text=output is not None,
         )
         from p2pcopy.app import run_receive
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from p2pcopy.errors import UsageError
 
+CAMERA: Final = "camera:"  # then its name: where a code comes from
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -197,10 +198,16 @@ def _bad_duration(text: str) -> UsageError:
 
 @dataclass(frozen=True)
 class Talk:
-    """What the run tells whom, and where codes come from and go to (SRC and DEST: -, @FILE, fd:N)."""
+    """What the run tells whom, and where codes come from and go to (docs/roads.md).
+
+    answer: where an answer comes from, such as - or camera:NAME; via: a shell command that takes our code and gives the other
+    side's; copy: ours goes to the clipboard, too.
+    """
 
     answer: str | None = None
     answer_to: str | None = None
+    via: str | None = None
+    copy: bool = False
     qr: bool | None = None
     qr_file: str | None = None
     json: bool = False
@@ -208,14 +215,27 @@ class Talk:
     verbose: bool = False
     progress: bool = True
 
+    @property
+    def scans_answers(self) -> bool:
+        return self.answer is not None and self.answer.startswith(CAMERA)
+
+    @property
+    def takes_typed_answers(self) -> bool:
+        """A person may type or paste an answer, beside a camera as well."""
+        return self.via is None and (self.answer is None or self.scans_answers)
+
 
 @dataclass(frozen=True)
 class SendSettings:
-    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts."""
+    """One run of p2pcopy send. to: the code of a receiver that started, None when this side starts.
+
+    text: is sent instead of paths, "-" for what is on standard input; None for none.
+    """
 
     net: NetSettings
     talk: Talk
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    text: str | None = None
     name: str | None = None
     excludes: tuple[str, ...] = ()
     follow_symlinks: bool = False
@@ -230,7 +250,7 @@ class ReceiveSettings:
     """One run of p2pcopy receive. code: of a sender that started, None when this side starts. output: a directory, or "-".
 
     existing: None asks on a terminal and refuses elsewhere. checksum: the content tells whether a file is there already, not
-    its time. dry_run: show what would happen, and take nothing.
+    its time. dry_run: show what would happen, and take nothing. keep_text: a text is stored as a file instead of shown.
     """
 
     net: NetSettings
@@ -242,6 +262,7 @@ class ReceiveSettings:
     max_bytes: int | None = None
     checksum: bool = False
     dry_run: bool = False
+    keep_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Desk:
     no code can come in. patient: a person reads along, so our answer is shown only if the connection does not come up by
     itself, and a mistyped code may be entered again. waiting_s: seconds between two Waiting events. confirm: asks this side's
     user whether the other side shows this number, and raises Declined if not; None: this side's user is not asked.
+    forgiving: a wrong answer code is told, and another one waited for, whether a person reads along or not.
     """
 
     tell: Callable[[events.Event], None]
@@ -31,6 +32,7 @@ class Desk:
     patient: bool
     waiting_s: float
     confirm: Callable[[str], Awaitable[None]] | None = None
+    forgiving: bool = False
 
 
 class Countdown:

@@ -111,6 +111,13 @@ class CodeUsed(CodeError):
     name = "code-used"
 
 
+class ViaFailed(P2PCopyError):
+    """The command that carries the codes (--via) failed before the two sides had met."""
+
+    exit_code = ExitCode.CODE
+    name = "via"
+
+
 class NoConnection(P2PCopyError):
     """The two sides did not find a path to each other in time. tried: what was tried, and what answered."""
 

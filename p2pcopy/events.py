@@ -10,6 +10,10 @@ from enum import StrEnum
 from typing import ClassVar
 
 from p2pcopy.errors import NoConnection, P2PCopyError
+from p2pcopy.roadnews import Copied as Copied  # noqa: PLC0414 - so that all events are found here
+from p2pcopy.roadnews import Scanning as Scanning  # noqa: PLC0414
+from p2pcopy.roadnews import Text as Text  # noqa: PLC0414
+from p2pcopy.roadnews import ViaSays as ViaSays  # noqa: PLC0414
 
 
 class PathKind(StrEnum):
@@ -362,6 +366,9 @@ class Configuration:
 
 Event = (
     Code
+    | Copied
+    | Scanning
+    | ViaSays
     | Waiting
     | Connecting
     | Connected
@@ -375,6 +382,7 @@ Event = (
     | Warned
     | Progress
     | File
+    | Text
     | Done
     | Rehearsed
     | Failed

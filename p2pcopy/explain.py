@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from p2pcopy.errors import CodeError
-from p2pcopy.signaling import exchange, qr
+from p2pcopy.signaling import exchange, sources
 from p2pcopy.signaling.addresses import written
 from p2pcopy.signaling.code import Answer, Candidate, Generic, Offer, Starter, parse_any, seconds_left
 from p2pcopy.signaling.lent import LentServer
@@ -16,14 +16,14 @@ _TYPES = {"host": "its own address", "srflx": "its public address behind a NAT",
 
 def explain_code(spec: str) -> str:
     """Lines of text about the code itself, in - (standard input), @FILE or a picture. Raises CodeError, LocalFileError."""
-    parsed = asyncio.run(_read(qr.code_in_picture(spec) or spec))
+    parsed = asyncio.run(_read(spec))
     if parsed is None:
         raise CodeError("no code came: the input ended before it", "Give the code as an argument or a line of input.")
     return _explain(parsed)
 
 
 async def _read(spec: str) -> Offer | Answer | Generic | None:
-    return await exchange.parsed_code(exchange.code_source(spec, exchange.Lines()), parse_any)
+    return await exchange.parsed_code(sources.code_source(spec, exchange.Lines()), parse_any)
 
 
 def _explain(code: Offer | Answer | Generic) -> str:

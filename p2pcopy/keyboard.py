@@ -16,6 +16,7 @@ from p2pcopy.config import Existing
 from p2pcopy.errors import Declined, UsageError
 from p2pcopy.signaling import exchange
 from p2pcopy.signaling.exchange import Lines, LineSource
+from p2pcopy.signaling.sources import PicturesToo
 from p2pcopy.stops import Stops
 from p2pcopy.transfer.receive_session import Ask, Listing
 from p2pcopy.tty import Tty, held
@@ -53,13 +54,13 @@ class Keyboard:
         with held(self.tty):
             yield
 
-    def typed(self, reporter: Reporter) -> LineSource | None:
-        """The lines; the display is told when a person has typed one."""
-        return self.lines if self.person is None else _Typed(self.person, reporter)
+    def typed(self, reporter: Reporter) -> LineSource:
+        """The lines; the display is told when a person has typed one, which may be the name of a picture of a code."""
+        return (self.lines or Lines()) if self.person is None else PicturesToo(_Typed(self.person, reporter))
 
     def asked(self, reporter: Reporter, question: str) -> LineSource | None:
         """Lines of the person, who is asked for each."""
-        return None if self.person is None else _Typed(self.person, reporter, question)
+        return None if self.person is None else PicturesToo(_Typed(self.person, reporter, question))
 
     async def reply(self, reporter: Reporter, question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
         """The person's answer that makes sense to parse; None at the end of input, or when nobody is there.

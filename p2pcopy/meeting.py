@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -31,6 +31,16 @@ _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
 
 # With how data moves: that is for the session to tell, which can tell the other side when it fails.
 Met = tuple[Peer, PeerChannel, Held]
+
+
+def meet(
+    role: Starter, theirs: LineSource | None, settings: NetSettings, desk: Desk, *, again: bool = False
+) -> AbstractAsyncContextManager[Met]:
+    """With the other side's offer from theirs, or without: then this side makes one. role: of this side; again: see answer()."""
+    if theirs is None:
+        return offer(role, settings, desk)
+    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
+    return answer(theirs, other, settings, desk, again=again)
 
 
 @asynccontextmanager
@@ -73,13 +83,10 @@ async def answer(
 ) -> AsyncIterator[Met]:
     """Connect to the side whose offer comes from source. again: a person is there to correct a bad one.
 
-    Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s.
+    Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s, which
+    counts from the code on.
     """
-    theirs = await _their_offer(source, expecting, desk, again=again)
-    if theirs is None:
-        raise CodeError(
-            "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
-        )
+    theirs = await _their_offer(source, expecting, settings.wait_s, desk, again=again)
     if settings.two_way and not theirs.two_way:
         raise CodeError(
             "the code was made without --two-way", "Let the other side add --two-way, or leave it out on this side."
@@ -112,7 +119,23 @@ async def answer(
         yield peer, channel, data_path
 
 
-async def _their_offer(source: LineSource, expecting: Starter, desk: Desk, *, again: bool) -> Offer | None:
+async def _their_offer(source: LineSource, expecting: Starter, limit_s: float, desk: Desk, *, again: bool) -> Offer:
+    try:
+        async with asyncio.timeout(limit_s):
+            theirs = await _parsed_offer(source, expecting, desk, again=again)
+    except TimeoutError:
+        raise CodeError(
+            f"no code came within {duration(limit_s)}",
+            "Give the other side's code in time, or wait longer with --wait.",
+        ) from None
+    if theirs is None:
+        raise CodeError(
+            "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
+        )
+    return theirs
+
+
+async def _parsed_offer(source: LineSource, expecting: Starter, desk: Desk, *, again: bool) -> Offer | None:
     while True:
         try:
             return await parsed_code(
@@ -241,7 +264,7 @@ async def _take_answers(peer: Peer, desk: Desk, countdown: Countdown, secret: by
         try:
             theirs = await parsed_code(desk.answers, lambda text: _parse_answer(text, secret, shown.text))
         except CodeError as error:
-            if not desk.patient:
+            if not (desk.patient or desk.forgiving):
                 raise
             desk.tell(events.Warned(f"{error.message}. {error.hint}"))
             continue

@@ -66,7 +66,7 @@ class Talking:
             "Codes",
             "--answer",
             metavar="SRC",
-            text="Where the other side's answer code comes from: -, @FILE or fd:N. (default: -)",
+            text="Where the other side's answer code comes from: -, @FILE, fd:N or camera:NAME. (default: -)",
         ),
     ] = None
     answer_to: Annotated[
@@ -75,11 +75,36 @@ class Talking:
             "Codes", "--answer-to", metavar="DEST", text="Where our code goes: -, stderr, @FILE or fd:N. (default: -)"
         ),
     ] = None
+    via: Annotated[
+        str | None,
+        option(
+            "Codes",
+            "--via",
+            metavar="COMMAND",
+            text="Run COMMAND, such as one with ssh: it gets our code as a line of input, and prints the other side's.",
+        ),
+    ] = None
+    copy: Annotated[bool, option("Codes", "--copy", text="Copy our code to the clipboard, over ssh as well.")] = False
+    paste: Annotated[
+        bool, option("Codes", "--paste", text="Take the code of the side that started from the clipboard.")
+    ] = False
+    scan: Annotated[
+        bool, option("Codes", "--scan", text="Read the other side's code with a camera, and draw ours for its camera.")
+    ] = False
+    camera: Annotated[
+        str | None,
+        option(
+            "Codes",
+            "--camera",
+            metavar="NAME",
+            text="The camera for --scan: a part of its name, its number, or a video file. (default: the first)",
+        ),
+    ] = None
     qr: Annotated[
         bool | None, option("Codes", "--qr/--no-qr", text="Draw codes as QR codes. (default: where they fit)")
     ] = None
     qr_file: Annotated[
-        str | None, option("Codes", "--qr-file", metavar="PNG", text="Write the code as a QR picture, too.")
+        str | None, option("Codes", "--qr-file", metavar="PNG", text="Write our code as a QR picture, too.")
     ] = None
     json: Annotated[bool, option("Output", "--json", text="Tell everything as JSON lines on standard output.")] = False
     quiet: Annotated[bool, option("Output", "--quiet -q", text="Say nothing but errors.")] = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from p2pcopy import keys
-from p2pcopy.config import Compress, Existing, Family, IceServer, NetSettings, Relay, Talk, VerifyResume
+from p2pcopy.config import CAMERA, Compress, Existing, Family, IceServer, NetSettings, Relay, Talk, VerifyResume
 from p2pcopy.errors import LocalFileError, UsageError
 from p2pcopy.keys import Kind, Origin
 from p2pcopy.options import Meeting, Network, Talking
@@ -51,19 +51,66 @@ def net(table: Mapping[str, Any], network: Network, meeting: Meeting, *, offerin
     )
 
 
-def talk(talking: Talking) -> Talk:
+def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, str | None]:
+    """theirs: the code of a side that started, or where it comes from; so is what is returned. Raises UsageError."""
     if talking.quiet and talking.verbose:
         raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
+    if talking.camera is not None and not talking.scan:
+        raise UsageError("--camera is the camera for --scan", "Add --scan, or drop --camera.")
+    _one_road(talking, theirs, "--to" if sending else "CODE")
+    answer, camera = talking.answer, CAMERA + (talking.camera or "")
+    if talking.paste:
+        theirs = "clipboard:"
+    elif talking.scan and sending:
+        answer = camera
+    elif talking.scan:
+        theirs = camera
     return Talk(
-        answer=talking.answer,
+        answer=answer,
         answer_to=talking.answer_to,
-        qr=talking.qr,
+        via=talking.via,
+        copy=talking.copy,
+        qr=True if talking.qr is None and talking.scan else talking.qr,
         qr_file=talking.qr_file,
         json=talking.json,
         quiet=talking.quiet,
         verbose=talking.verbose,
         progress=not talking.no_progress,
-    )
+    ), theirs
+
+
+def sources(paths: Sequence[str], text: str | None, name: str | None) -> tuple[str, ...]:
+    """What is sent; a text is a stream like standard input. Raises UsageError."""
+    if text is None:
+        if not paths:
+            raise UsageError(
+                "PATH is missing", "Name what to send, such as p2pcopy send photos/ notes.txt, or give a --text."
+            )
+        return tuple(paths)
+    if paths or name is not None:
+        raise UsageError(
+            f"--text and {'--name' if name is not None else 'PATH'} exclude each other", "Drop one of them."
+        )
+    if not text:
+        raise UsageError("the text is empty", "Write it behind --text, or --text - to take it from standard input.")
+    return ("-",)
+
+
+def _one_road(talking: Talking, theirs: str | None, code: str) -> None:
+    """Each of these brings the other side's code, so there can be only one. code: how theirs is given. Raises UsageError."""
+    given = {
+        code: theirs is not None,
+        "--answer": talking.answer is not None,
+        "--via": talking.via is not None,
+        "--paste": talking.paste,
+        "--scan": talking.scan,
+    }
+    first, *more = (name for name in given if given[name]) if any(given.values()) else ("",)
+    # An answer goes with a code only where none is needed, which has always been allowed.
+    if more and (first, *more) != (code, "--answer"):
+        raise UsageError(
+            f"{first} and {more[0]} exclude each other", "Only one of them can bring the other side's code."
+        )
 
 
 def _stun(table: Mapping[str, Any], network: Network) -> tuple[IceServer, ...]:

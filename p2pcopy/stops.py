@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from p2pcopy.errors import Interrupted, P2PCopyError, Terminated
+from p2pcopy.errors import DryRun, Interrupted, P2PCopyError, Terminated
 
 T = TypeVar("T")
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -20,6 +20,8 @@ _RERUN = "Run the same two commands again, with fresh codes."
 
 class Stoppable(Protocol):
     """A session."""
+
+    async def run(self) -> None: ...
 
     def stop(self, error: P2PCopyError) -> None: ...
 
@@ -40,12 +42,15 @@ class Stops:
         self._session: Stoppable | None = None
         self._stopped = 0.0
 
-    @contextmanager
-    def session(self, session: Stoppable) -> Iterator[None]:
-        """While the session runs, a signal ends it through its own protocol."""
+    async def carry(self, session: Stoppable) -> None:
+        """Run the session. Meanwhile a signal ends it through its own protocol."""
         self._session = session
         try:
-            yield
+            await session.run()
+            self.finished = True
+        except DryRun:
+            self.finished = True
+            raise
         finally:
             self._session = None
 

@@ -121,6 +121,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         names = set(archive.namelist())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy").rglob("*.py")}
+    sources.add("p2pcopy/py.typed")
     sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "p2pcopy/usage/shells").iterdir()}
     shared = {f"man/man1/{path.name}" for path in (ROOT / "docs/man").iterdir()}
     shared |= {

@@ -136,7 +136,7 @@ class Lines:
         )
 
 
-class _FileLines(Lines):
+class FileLines(Lines):
     """The lines of a file or FIFO; it is opened in the thread, because opening a FIFO waits for the writer."""
 
     def __init__(self, path: Path) -> None:
@@ -160,29 +160,15 @@ class _FileLines(Lines):
         return block
 
 
-class _Literal:
+class Literal:
+    """The lines of a text."""
+
     def __init__(self, text: str) -> None:
         self._left = text.splitlines()
 
     async def next_line(self) -> str | None:
+        """See LineSource."""
         return self._left.pop(0) if self._left else None
-
-
-def code_source(spec: str, stdin: Lines, *, literal: bool = True) -> LineSource:
-    """- standard input, @FILE, fd:N; anything else is the code itself where literal, else UsageError.
-
-    Nothing is opened yet: what cannot be read is a LocalFileError of the first next_line.
-    """
-    if spec == "-":
-        return stdin
-    if spec.startswith("@"):
-        return _FileLines(_path(spec))
-    if spec.startswith("fd:"):
-        descriptor = _descriptor(spec)
-        return stdin if descriptor == stdin.descriptor else Lines(descriptor, name=spec)
-    if literal:
-        return _Literal(spec)
-    raise UsageError(f"{spec!r} is not a place to read a code from", "Give - for standard input, @FILE or fd:N.")
 
 
 async def read_code(source: LineSource) -> str | None:
@@ -260,9 +246,9 @@ def code_sink(spec: str) -> CodeSink:
     if spec == "stderr":
         return _DescriptorSink(2, "standard error")
     if spec.startswith("@"):
-        return _FileSink(_path(spec))
+        return _FileSink(path_after_at(spec))
     if spec.startswith("fd:"):
-        return _DescriptorSink(_descriptor(spec), spec)
+        return _DescriptorSink(descriptor_in(spec), spec)
     raise UsageError(
         f"{spec!r} is not a place to write a code to", "Give - for standard output, stderr, @FILE or fd:N."
     )
@@ -309,13 +295,13 @@ def _line(code: str) -> bytes:
     return code.encode() + b"\n"
 
 
-def _path(spec: str) -> Path:
+def path_after_at(spec: str) -> Path:
     if not spec[1:]:
         raise UsageError("a file name is missing after the @", "Write it like @code.txt.")
     return Path(spec[1:])
 
 
-def _descriptor(spec: str) -> int:
+def descriptor_in(spec: str) -> int:
     digits = spec.removeprefix("fd:")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 4 and int(digits) <= MAX_DESCRIPTOR):
         raise UsageError(

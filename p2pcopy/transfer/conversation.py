@@ -7,7 +7,7 @@ the role does not allow in the present state ends the conversation with a Protoc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -115,7 +115,7 @@ class Conversation(ABC, Generic[Action]):
     role: ClassVar[Role]
     table: ClassVar[Table]
 
-    def __init__(self, limits: TransferLimits, software: str, now: float, credit: int, *, stream: bool) -> None:
+    def __init__(self, limits: TransferLimits, software: str, now: float, credit: int, features: Sequence[str]) -> None:
         self.limits = limits
         self.state = State.HELLO
         self.peer_software = ""
@@ -143,7 +143,7 @@ class Conversation(ABC, Generic[Action]):
                 software=wire.shown(software),
                 block_size=limits.block_size,
                 credit=credit,
-                features=["zstd", "resume", *(["stream"] if stream else [])],
+                features=["zstd", "resume", *features],
             )
         )
 

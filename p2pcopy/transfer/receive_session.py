@@ -38,7 +38,7 @@ from p2pcopy.transfer.storing import (
     Weighed,
 )
 from p2pcopy.transfer.summary import Summary, shown
-from p2pcopy.transfer.wire import Check
+from p2pcopy.transfer.wire import TEXT, Check
 from p2pcopy.transfer.worker import Conveyor
 
 # Files that are whole wait so long for company before they are made final.
@@ -74,6 +74,8 @@ class ReceiveSession(Session):
     """One transfer, seen from the receiver. ask: gets the manifest and its lines, and returns how to treat names that are
     taken, or raises Declined; only used when consent was not given beforehand. stream: the destination is a stream.
 
+    text_store: for a text, which needs no consent since nothing of it is stored; None: texts are files like others.
+
     Entries are accepted in slices: what is there of the next one is looked for while the last one is sent, so that neither side
     has to remember much of it at a time.
     """
@@ -95,6 +97,7 @@ class ReceiveSession(Session):
         software: str,
         settled: Settled = at_once,
         stream: bool = False,
+        text_store: Store | None = None,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
         window = min(limits.max_window, channel.window)
@@ -107,6 +110,8 @@ class ReceiveSession(Session):
         self._destination = destination
         store.resolve(consent.existing)
         self._work = StoreWork(gate, log, store)
+        self._text_store = text_store
+        self._is_text = False
         self._disk: Conveyor[Job, Done] = Conveyor("store", self._work, self._work.rest, _REST_S)
         self._released = 0
         self._summary = Summary(destination, consent.existing)
@@ -144,11 +149,21 @@ class ReceiveSession(Session):
                     case Ended():
                         self.end(self._excuse(action.error))
                     case _:
+                        self._choose_store()
                         self._disk.put(action)
         if (released := self.machine.released) != self._released:
             self.channel.consumed(released - self._released)
             self._released = released
         self._begin_slice()
+
+    def _choose_store(self) -> None:
+        """Before the first entry: the sender has said whether it is a text."""
+        if self._text_store is not None and TEXT in self.machine.peer_features:
+            self._store = self._text_store
+            self._work.use(self._store)
+            self._is_text = True
+            self._consent = replace(self._consent, given=True)
+        self._text_store = None
 
     def connection_ended(self) -> None:
         if self.machine.state is State.PARTING:
@@ -257,7 +272,8 @@ class ReceiveSession(Session):
         """Show the manifest when it is complete, ask unless consent was given, and let the sender go."""
         await self._complete.wait()
         manifest = self._summary.manifest()
-        self.tell(manifest)
+        if not self._is_text or self._consent.dry_run:
+            self.tell(manifest)
         if self._consent.dry_run:
             raise DryRun
         self._check_room()  # what has free names needs it in any case

@@ -45,7 +45,7 @@ class Receiver(Conversation[Listed | ManifestComplete | StartOver | StoreBlock |
     table: ClassVar[Table] = _TABLE
 
     def __init__(self, limits: TransferLimits, software: str, now: float, *, stream: bool = False) -> None:
-        super().__init__(limits, software, now, credit=limits.max_window, stream=stream)
+        super().__init__(limits, software, now, credit=limits.max_window, features=["stream"] * stream)
         self.accepted_bytes = 0
         self.bytes_stored = 0
         self.files_damaged = 0

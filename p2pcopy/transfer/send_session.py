@@ -40,7 +40,10 @@ _KEPT: Final = "the other side keeps what it has under this name"
 
 
 class SendSession(Session):
-    """One transfer, seen from the sender. stream: something of it comes from a stream."""
+    """One transfer, seen from the sender. stream: something of it comes from a stream.
+
+    is_text: the one file is a text, which is for showing rather than for storing.
+    """
 
     machine: Sender
 
@@ -56,9 +59,10 @@ class SendSession(Session):
         software: str,
         settled: Settled = at_once,
         stream: bool = False,
+        is_text: bool = False,
     ) -> None:
         super().__init__(channel, limits, tell, settled)
-        self.machine = Sender(limits, software, self.now(), stream=stream)
+        self.machine = Sender(limits, software, self.now(), stream=stream, text=is_text)
         self._found = found
         self._log = log
         self._reader = reader

@@ -101,8 +101,10 @@ class Sender(Conversation[SendData | Accepted | Unusable | Reread | Reported]):
     role: ClassVar[Role] = Role.SENDER
     table: ClassVar[Table] = _TABLE
 
-    def __init__(self, limits: TransferLimits, software: str, now: float, *, stream: bool = False) -> None:
-        super().__init__(limits, software, now, credit=0, stream=stream)
+    def __init__(
+        self, limits: TransferLimits, software: str, now: float, *, stream: bool = False, text: bool = False
+    ) -> None:
+        super().__init__(limits, software, now, credit=0, features=["stream"] * stream + [wire.TEXT] * text)
         self.bytes_stored = 0
         self.bytes_read = 0
         self.bytes_skipped = 0

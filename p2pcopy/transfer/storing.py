@@ -138,6 +138,10 @@ class StoreWork:
         self._log = log
         self._store = store
 
+    def use(self, store: Store) -> None:
+        """Another one, before the first job."""
+        self._store = store
+
     def __call__(self, job: Job) -> Sequence[Done]:
         """Raises ProtocolError for names that the gate refuses, LocalFileError when the store as a whole fails."""
         match job:

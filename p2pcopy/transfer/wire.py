@@ -18,6 +18,7 @@ from p2pcopy.errors import PeerVersionError, ProtocolError
 PROTOCOL_VERSION: Final = 1
 DIGEST_SIZE: Final = 32
 MAX_TEXT: Final = 400
+TEXT: Final = "text"  # a feature
 MAX_BATCH: Final = 4096
 MAX_DIGESTS: Final = 4096
 # What a receiver may have told of files that the sender has not closed: bytes of digests, and 512 for each message.
@@ -119,7 +120,7 @@ class Hello(Struct, frozen=True, tag="hello", tag_field="type"):
     block_size: bytes of the sender's blocks; a receiver's says nothing. credit: bytes that the peer may send before any
     further grant; LEAST_CREDIT or more from a receiver, 0 from a sender. features: of a receiver, "zstd" when it can unpack blocks;
     of a sender, "resume" when it leaves out the blocks that the receiver has; of either, "stream" when it reads from or writes to
-    a stream, so that a transfer that breaks cannot go on.
+    a stream, so that a transfer that breaks cannot go on; of a sender, TEXT when its one file is a text to be shown.
     """
 
     version: Index

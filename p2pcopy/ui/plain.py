@@ -1,7 +1,8 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
-Each line begins with its kind: code, waiting, connecting, connected, data path, slow, verification, stalled, back, path,
-manifest, entry, note, warning, goes on, progress, dry run, done, renamed, skipped, failed, incomplete, left out, saved, error,
+Each line begins with its kind: code, copied, scanning, via, waiting, connecting, connected, data path, slow, verification, stalled,
+back, path, manifest, entry, note, warning, goes on, progress, dry run, text, done, renamed, skipped, failed, incomplete, left out,
+saved, error,
 tried, hint, receiver, served.
 """
 
@@ -82,6 +83,12 @@ class Plain(Closing):
                 self._wait(event)
             case events.Code():
                 self._code(event)
+            case events.Copied():
+                self._say("copied", wording.road(event))
+            case events.Scanning():
+                self._say("scanning", wording.road(event))
+            case events.ViaSays():
+                self._say("via", display(event.line))
             case events.Connecting():
                 self._say("connecting", quantities.count(event.candidates, "address", "addresses") + " to try")
             case events.Connected():
@@ -103,6 +110,8 @@ class Plain(Closing):
                 self._note(event)
             case events.Warned():
                 self._say("warning", wording.sentence(event.message))
+            case events.Text():
+                _say_text(self._out, event)
             case events.Done():
                 self._done(event)
             case events.Rehearsed():
@@ -236,7 +245,7 @@ class Plain(Closing):
 
 
 class Quiet(Closing):
-    """Errors only, and questions and numbers to compare, since somebody has to answer them."""
+    """Errors and texts only, and questions and numbers to compare, since somebody has to answer them."""
 
     def __init__(self, stream: TextIO, code_to: CodeSink | None) -> None:
         self._out = Out(stream)
@@ -250,6 +259,8 @@ class Quiet(Closing):
                 self._out.write(f"verification: {wording.comparing(event)}\n")
             case events.File(status=events.FileStatus.FAILED):
                 self._out.write(f"failed: {wording.file_line(event, _ARROW)}\n")
+            case events.Text():
+                _say_text(self._out, event)
             case events.Failed():
                 _say_failure(self._out, event, tried=False)
             case _:
@@ -266,6 +277,10 @@ class Quiet(Closing):
 
     def close(self) -> None:
         """Nothing was changed."""
+
+
+def _say_text(out: Out, event: events.Text) -> None:
+    out.write("".join(f"text: {line}\n" for line in wording.text_lines(event)))
 
 
 def _say_failure(out: Out, event: events.Failed, *, tried: bool) -> None:

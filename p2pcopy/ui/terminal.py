@@ -85,6 +85,12 @@ class Terminal(Closing):
                 self._wait(event)
             case events.Code():
                 self._code(event)
+            case events.Copied() | events.Scanning():
+                self._say([(wording.road(event), "")])
+                self._draw()
+            case events.ViaSays():
+                self._say([("via: ", "dim"), (display(event.line), "")])
+                self._draw()
             case events.Connecting():
                 self._connecting()
             case events.Connected():
@@ -106,6 +112,10 @@ class Terminal(Closing):
             case events.Warned():
                 self._pasted = False
                 self._say([("warning: ", "yellow"), (wording.sentence(event.message), "")])
+                self._draw()
+            case events.Text():
+                self._end_view()
+                self._above += wording.text_block(event)
                 self._draw()
             case events.Done():
                 self._done(event)

@@ -204,6 +204,28 @@ def tried_rows(tried: Sequence[events.Tried]) -> list[tuple[str, str, str]]:
     return [(_TRIED.get(row.kind, row.kind), display(row.what), sentence(row.outcome)) for row in tried]
 
 
+def road(event: events.Copied | events.Scanning) -> str:
+    """What goes on with a code on its way."""
+    match event:
+        case events.Copied(certain=True):
+            return "The code is on the clipboard"
+        case events.Copied():
+            return "The code was given to the terminal for its clipboard, if it allows that"
+        case events.Scanning():
+            return f"Hold the other side's QR code up to the camera ({display(event.camera)})"
+
+
+def text_lines(event: events.Text) -> list[str]:
+    """As it is, but for characters that would move the cursor or hide something."""
+    lines = event.text.expandtabs().removesuffix("\n").split("\n")
+    return ["\\".join(map(display, line.removesuffix("\r").split("\\"))) for line in lines]
+
+
+def text_block(event: events.Text) -> list[str]:
+    """Not wrapped, so that it can be copied; indented, so that it is not taken for lines of ours."""
+    return ["Text from the other side:\n", *(f"  {line}\n" for line in text_lines(event))]
+
+
 def other_command(role: Role) -> str:
     """What starts the other side, where CODE stands for the offer shown here."""
     return "p2pcopy receive CODE" if role == "send" else "p2pcopy send --to CODE PATH..."

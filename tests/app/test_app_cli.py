@@ -277,6 +277,53 @@ def test_receive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.talk.quiet
 
 
+def test_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sending(monkeypatch, "--text", "hello", "--keep-open")
+    assert (made.text, made.paths, made.name) == ("hello", ("-",), None)
+    assert sending(monkeypatch, "--text", "-").text == "-"
+    assert not receiving(monkeypatch, "CODE").keep_text
+    assert receiving(monkeypatch, "CODE", "-o", ".").keep_text
+    assert "PATH" in refused("send", "a", "--text", "hello")
+    assert "--name" in refused("send", "--name", "n", "--text", "hello")
+    assert "empty" in refused("send", "--text", "")
+    assert "PATH is missing" in refused("send", "--json")
+    assert "--keep-open" in refused("send", "--text", "-", "--keep-open")
+
+
+def test_roads_that_bring_the_other_sides_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that scans looks for the answer to its code, a receiver for the sender's code."""
+    assert sending(monkeypatch, "a", "--scan").talk.answer == "camera:"
+    assert sending(monkeypatch, "a", "--scan", "--camera", "USB").talk.answer == "camera:USB"
+    assert sending(monkeypatch, "a", "--paste").to == "clipboard:"
+    made = receiving(monkeypatch, "--scan", "--camera", "2")
+    assert (made.code, made.talk.answer, made.talk.qr) == ("camera:2", None, True)
+    assert receiving(monkeypatch, "--paste").code == "clipboard:"
+    assert receiving(monkeypatch, "--scan", "--no-qr").talk.qr is False
+    talk = sending(monkeypatch, "a", "--via", "ssh host", "--copy").talk
+    assert (talk.via, talk.copy, talk.qr) == ("ssh host", True, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("send a --scan --to CODE", ("--to", "--scan")),
+        ("send a --answer @in --scan", ("--answer", "--scan")),
+        ("send a --paste --to CODE", ("--to", "--paste")),
+        ("send a --via x --to CODE", ("--to", "--via")),
+        ("send a --via x --answer -", ("--answer", "--via")),
+        ("receive CODE --scan", ("CODE", "--scan")),
+        ("receive --paste --scan", ("--paste", "--scan")),
+        ("receive CODE --answer - --via x", ("CODE", "--answer")),
+        ("receive --camera USB", ("--camera", "--scan")),
+        ("send a --via x --keep-open", ("--keep-open", "--via")),
+        ("send a --paste --keep-open", ("--keep-open", "--to")),
+    ],
+)
+def test_roads_that_exclude_each_other(arguments: str, named: tuple[str, str]) -> None:
+    said = refused(*arguments.split())
+    assert all(name in said for name in named)
+
+
 def test_the_environment_and_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("from a file\n")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from p2pcopy.app import _saying_what_stays
 from p2pcopy.errors import ConnectionLost, IntegrityError, Interrupted, LocalFileError, P2PCopyError
+from p2pcopy.stories import _saying_what_stays
 
 RERUN = "Run the same two commands again, with fresh codes."
 DISK = "Free some space there, then run the same two commands again."

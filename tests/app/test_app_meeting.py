@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,7 +29,7 @@ from p2pcopy.errors import (
     P2PCopyError,
 )
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
-from p2pcopy.signaling import code, exchange
+from p2pcopy.signaling import code, exchange, sources
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.lent import LentServer
 
@@ -224,7 +225,7 @@ async def offer(record: Record, desk: Desk, settings: NetSettings = QUICK) -> No
 
 
 async def answer(text: str, record: Record, desk: Desk, settings: NetSettings = QUICK) -> None:
-    source = exchange.code_source(text, exchange.Lines())
+    source = sources.code_source(text, exchange.Lines())
     async with meeting.answer(source, Starter.SENDER, settings, desk) as (_, _, data_path):
         assert events.Connected(PATH) in record.told
         assert Connection.made[-1].settled
@@ -273,6 +274,14 @@ def test_a_person_may(connections: list[Connection]) -> None:
     asyncio.run(offer(record, record.desk(lambda own: own, lambda _: answer_to(connections[0]), patient=True)))
     [warning] = record.of(events.Warned)
     assert warning.message.endswith(".")
+    assert connections[0].remote == [THERE]
+
+
+def test_a_camera_may_see_what_does_not_belong_here(connections: list[Connection]) -> None:
+    record = Record(comes_with=events.Connecting)
+    desk = record.desk(lambda own: own, lambda _: answer_to(connections[0]))
+    asyncio.run(offer(record, replace(desk, forgiving=True)))
+    assert len(record.of(events.Warned)) == 1
     assert connections[0].remote == [THERE]
 
 
@@ -395,6 +404,16 @@ def test_bad_offers() -> None:
     with pytest.raises(CodeWrongKind):
         asyncio.run(answer(an_offer(Starter.RECEIVER), record, record.desk()))
     assert not Connection.made
+
+
+def test_no_offer_in_time() -> None:
+    record = Record()
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(CodeError, match="no code came within 0.1 s"):
+            asyncio.run(answer(f"fd:{reader}", record, record.desk(), NetSettings(stun=(), wait_s=0.05)))
+    finally:
+        os.close(writer)
 
 
 def test_nobody_is_there(connections: list[Connection]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import json_schema
 import pytest
 from blake3 import blake3
 from typer.testing import CliRunner, Result
@@ -45,7 +45,7 @@ def parts(*arguments: str | Path, exit_code: int = 0) -> Result:
 
 
 def told(*arguments: str | Path, exit_code: int = 0) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in parts(*arguments, "--json", exit_code=exit_code).stdout.splitlines()]
+    return json_schema.lines(parts(*arguments, "--json", exit_code=exit_code).stdout)
 
 
 def names(place: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from p2pcopy.errors import ConnectionLost, Interrupted, P2PCopyError, Terminated
+from p2pcopy.errors import ConnectionLost, DryRun, Interrupted, P2PCopyError, Terminated
 from p2pcopy.stops import Stops, guarded
 
 SIGNALS = pytest.mark.parametrize(
@@ -52,36 +53,59 @@ def test_a_signal_while_nothing_is_under_way_cancels_the_story(number: int, erro
 @SIGNALS
 def test_a_session_is_stopped_and_not_cancelled(number: int, error: type[P2PCopyError]) -> None:
     async def story(ours: Stops) -> None:
-        session = Session()
-        with ours.session(session):
-            os.kill(os.getpid(), number)
-            await session.run()
+        os.kill(os.getpid(), number)
+        await ours.carry(Session())
 
     with pytest.raises(error):
         asyncio.run(guarded(story))
 
 
 def test_what_the_signal_makes_fail_is_not_told() -> None:
-    async def story(ours: Stops) -> None:
-        session = Session()
-        with ours.session(session):
-            os.kill(os.getpid(), signal.SIGINT)
-            await session.stopped
+    class Broken(Session):
+        async def run(self) -> None:
+            await self.stopped
             raise ConnectionLost("the channel was closed")
+
+    async def story(ours: Stops) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await ours.carry(Broken())
 
     with pytest.raises(Interrupted):
         asyncio.run(guarded(story))
 
 
-def test_after_the_session_a_signal_cancels_again() -> None:
+def test_after_a_session_that_failed_a_signal_cancels_again() -> None:
+    class Failing(Session):
+        async def run(self) -> None:
+            raise ConnectionLost("the channel was closed")
+
     async def story(ours: Stops) -> None:
-        with ours.session(Session()):
-            pass
+        with pytest.raises(ConnectionLost):
+            await ours.carry(Failing())
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()
 
     with pytest.raises(Terminated):
         asyncio.run(guarded(story))
+
+
+@pytest.mark.parametrize("ending", [None, DryRun()])
+def test_after_a_session_that_ended_as_it_should_a_signal_is_late(ending: DryRun | None) -> None:
+    class Ending(Session):
+        async def run(self) -> None:
+            if ending is not None:
+                raise ending
+
+    async def story(ours: Stops) -> P2PCopyError | None:
+        with contextlib.suppress(DryRun):
+            await ours.carry(Ending())
+        assert ours.finished
+        os.kill(os.getpid(), signal.SIGTERM)
+        while ours.late is None:
+            await asyncio.sleep(0)
+        return ours.late
+
+    assert isinstance(asyncio.run(guarded(story)), Terminated)
 
 
 def test_the_second_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

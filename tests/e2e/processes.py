@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import struct
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import json_schema
 import nursery
 from nursery import Child, Request
 
@@ -51,8 +51,8 @@ class Ended:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        """Standard output as JSON lines, each of them as it is documented."""
+        return json_schema.lines(self.out)
 
     def told(self, event: str) -> dict[str, Any]:
         """The last JSON event of this name."""

@@ -15,10 +15,10 @@ from trees import MIB, copied, make, noise
 
 # A queue and a patience that are soon used up.
 HASTY = """
-from p2pcopy import app
+from p2pcopy import stories
 from p2pcopy.config import TransferLimits
 from p2pcopy.ui import backlog
-app._LIMITS = TransferLimits(ping_s=1.0, silence_s=8.0)
+stories._LIMITS = TransferLimits(ping_s=1.0, silence_s=8.0)
 backlog.FULL = 65536
 """
 SILENCE_S = 11.0

@@ -236,7 +236,7 @@ def test_both_sides_send(start: Processes) -> None:
         (["--turn", "turn:example.org"], "user name and a password"),
         (["--relay", "only"], "needs a TURN server"),
         (["--quiet", "--verbose"], "exclude each other"),
-        (["--answer", "somewhere"], "not a place to read a code from"),
+        (["--answer", "somewhere"], "not a place to read an answer from"),
         (["--answer-to", "somewhere"], "not a place to write a code to"),
         (["--answer-to", "@"], "@"),
     ],

@@ -14,7 +14,7 @@ from unittest import mock
 
 from hostile.case import Case, Outcome, Receiving
 from hostile.rogue import Rogue
-from p2pcopy import app, events
+from p2pcopy import app, events, meeting, stories
 from p2pcopy.channel import Sink
 from p2pcopy.config import NetSettings, ReceiveSettings, SendSettings, Talk
 from p2pcopy.desk import Held
@@ -147,7 +147,7 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
         finally:
             channel.close()
 
-    async def meet(*_: object) -> AbstractAsyncContextManager[Any]:
+    def meet(*_: object) -> AbstractAsyncContextManager[Any]:
         return met()
 
     def asks(*_: object) -> Any:
@@ -158,8 +158,8 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
 
     with (
         reporter,
-        mock.patch.object(app, "_meet", meet),
-        mock.patch.object(app, "_LIMITS", case.limits),
+        mock.patch.object(meeting, "meet", meet),
+        mock.patch.object(stories, "_LIMITS", case.limits),
         mock.patch.object(app, "asking_consent", asks),
     ):
         try:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import zstandard
 
-from hostile.case import DECLINED, LOCAL, PROTOCOL, Case, Play, Receiving
+from hostile.case import DECLINED, LOCAL, OK, PROTOCOL, Case, Play, Receiving
 from hostile.forging import (
     BLOCK,
+    Entry,
     Json,
     digest,
     directory,
@@ -26,6 +27,7 @@ from p2pcopy.config import MIB, Existing, TransferLimits
 def cases() -> Iterator[Case]:
     yield from _manifests()
     yield from _hellos()
+    yield from _texts()
 
 
 def _manifests() -> Iterator[Case]:
@@ -186,3 +188,42 @@ def _hellos() -> Iterator[Case]:
         rogue.say("hello", **honest)
 
     yield Case("hello: twice", twice)
+
+
+def _texts() -> Iterator[Case]:
+    """Announced as a text, which is shown without a question: nothing of it may be stored, or be long."""
+
+    def offering(*entries: Entry) -> Play:
+        async def play(rogue: Rogue) -> None:
+            await rogue.greet(features=["text"])
+            rogue.offer([*entries])
+
+        return play
+
+    offers: dict[str, list[Entry]] = {
+        "a directory": [directory()],
+        "two files": [entry(path="a"), entry(path="b")],
+        "a long file": [entry(path="a", size=64 * 1024 + 1)],
+    }
+    for name, entries in offers.items():
+        yield Case(f"text: {name}", offering(*entries), (DECLINED,))
+
+    async def stream(rogue: Rogue) -> None:
+        await rogue.greet(features=["text"])
+        rogue.offer([entry(path="a", size=None)])
+        await rogue.accepted(1)
+        rogue.throw(*whole(0, 0, bytes(BLOCK)), *whole(0, 1, bytes(BLOCK)))
+
+    yield Case("text: a stream that goes on", stream, (DECLINED,))
+
+    async def evil(rogue: Rogue) -> None:
+        """It is shown, and the destination stays empty."""
+        content = EVIL.encode("utf-8", "surrogatepass")
+        await rogue.greet(features=["text"])
+        rogue.offer([entry(path="a", size=len(content))])
+        await rogue.accepted(1)
+        rogue.send_files({0: content})
+        rogue.end({0: content})
+        await rogue.part()
+
+    yield Case("text: control sequences", evil, (OK,))

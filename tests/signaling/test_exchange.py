@@ -22,12 +22,12 @@ from p2pcopy.signaling.exchange import (
     MAX_LINE,
     Lines,
     code_sink,
-    code_source,
     in_thread,
     parsed_code,
     read_code,
     write_private,
 )
+from p2pcopy.signaling.sources import answer_source, code_source
 
 T = TypeVar("T")
 
@@ -283,7 +283,7 @@ def test_places_that_make_no_sense(spec: str) -> None:
 
 def test_a_literal_only_where_it_makes_sense() -> None:
     with pytest.raises(UsageError, match="place to read"):
-        code_source("CODE", Lines(), literal=False)
+        answer_source("CODE", Lines())
     with pytest.raises(UsageError, match="place to write"):
         code_sink("CODE")
 

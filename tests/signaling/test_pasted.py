@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pcopy.signaling.exchange import Lines, code_source, parsed_code
+from p2pcopy.signaling.exchange import Lines, parsed_code
 from p2pcopy.signaling.pasted import code_in
+from p2pcopy.signaling.sources import code_source
 
 CODE = "21EJNXME1B4MHJTJ08SGX5P8V7VJT2JTTKSW8WXZJB3EKBVKTJ8NYAT563YG"
 

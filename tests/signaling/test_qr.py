@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from p2pcopy.errors import CodeError, LocalFileError, UsageError
-from p2pcopy.signaling import qr
+from p2pcopy.signaling import pictures
 from p2pcopy.signaling.candidates import Candidate
 from p2pcopy.signaling.code import Offer, Starter, encode_offer, parse_any, to_text
-from p2pcopy.signaling.qr import half_blocks, qr_matrix, read_qr_image, write_qr_png
+from p2pcopy.signaling.pictures import read_picture
+from p2pcopy.signaling.qr import half_blocks, qr_matrix, write_qr_png
 
 LAN = Candidate("host", "192.168.1.23", 54321)
 PUBLIC = Candidate("srflx", "203.0.113.7", 40123)
@@ -55,20 +56,20 @@ def test_an_offer_with_a_public_address_fits_a_terminal_with_its_text() -> None:
 def test_a_picture_of_the_terminal_is_read(text: str, inverted: bool, cell: int, gap: int, tmp_path: Path) -> None:
     path = tmp_path / "screen.png"
     terminal_picture(half_blocks(qr_matrix(text)), cell=cell, gap=gap, inverted=inverted).save(path)
-    assert read_qr_image(path) == text
+    assert read_picture(path) == text
 
 
 def test_gaps_between_the_lines_of_a_terminal_are_blurred_away(tmp_path: Path) -> None:
     picture = terminal_picture(half_blocks(qr_matrix(TEXT)), gap=2, inverted=True)
     picture.save(tmp_path / "screen.png")
-    assert read_qr_image(tmp_path / "screen.png") == TEXT
+    assert read_picture(tmp_path / "screen.png") == TEXT
 
 
 @pytest.mark.parametrize("text", [TEXT, offer_text(LAN), offer_text(*MANY)])
 def test_the_png_is_read_back(text: str, tmp_path: Path) -> None:
     path = tmp_path / "code.png"
     write_qr_png(text, path)
-    assert read_qr_image(path) == text
+    assert read_picture(path) == text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     width, height, rows, _ = png.Reader(bytes=path.read_bytes()).read()
     pixels = [list(row) for row in rows]
@@ -100,7 +101,7 @@ def test_transparent_background_counts_as_white(tmp_path: Path) -> None:
     picture = Image.new("RGBA", opaque.size, (0, 0, 0, 0))
     picture.paste((0, 0, 0, 255), mask=opaque.point(lambda shade: 255 if shade < 128 else 0))
     picture.save(tmp_path / "code.png")
-    assert read_qr_image(tmp_path / "code.png") == TEXT
+    assert read_picture(tmp_path / "code.png") == TEXT
 
 
 def test_the_code_among_other_qr_codes(tmp_path: Path) -> None:
@@ -109,13 +110,13 @@ def test_the_code_among_other_qr_codes(tmp_path: Path) -> None:
     both.paste(pictures[0], (0, 0))
     both.paste(pictures[1], (pictures[0].width + 40, 0))
     both.save(tmp_path / "both.png")
-    assert read_qr_image(tmp_path / "both.png") == TEXT
+    assert read_picture(tmp_path / "both.png") == TEXT
 
 
 def test_a_qr_code_that_is_no_code_is_given_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "other.png"
     write_qr_png("HTTPS://EXAMPLE.ORG", path)
-    text = read_qr_image(path)
+    text = read_picture(path)
     assert text == "HTTPS://EXAMPLE.ORG"
     with pytest.raises(CodeError):
         parse_any(text)
@@ -124,7 +125,7 @@ def test_a_qr_code_that_is_no_code_is_given_as_it_is(tmp_path: Path) -> None:
 def test_a_picture_without_a_code(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
     with pytest.raises(CodeError, match="no QR code") as caught:
-        read_qr_image(tmp_path / "white.png")
+        read_picture(tmp_path / "white.png")
     assert caught.value.hint
 
 
@@ -137,15 +138,15 @@ def test_what_is_no_picture(content: bytes | str | None, tmp_path: Path) -> None
     elif isinstance(content, bytes):
         path.write_bytes(content)
     with pytest.raises(LocalFileError, match="cannot be read") as caught:
-        read_qr_image(path)
+        read_picture(path)
     assert caught.value.hint
 
 
 def test_a_picture_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_qr_png(TEXT, tmp_path / "code.png")
-    monkeypatch.setattr(qr, "MAX_PICTURE", 1000)
+    monkeypatch.setattr(pictures, "MAX_PICTURE", 1000)
     with pytest.raises(LocalFileError, match="cannot be read"):
-        read_qr_image(tmp_path / "code.png")
+        read_picture(tmp_path / "code.png")
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
@@ -166,5 +167,5 @@ def test_without_the_extra_the_hint_says_how_to_install_it(
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError) as caught:
-        read_qr_image(tmp_path / "code.png")
+        read_picture(tmp_path / "code.png")
     assert 'pip install "p2pcopy[scan]"' in caught.value.hint

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +18,21 @@ LIMIT_S = 20.0
 
 
 class Tmux:
-    """One window that runs a command. columns, rows: its size; environment: on top of ours."""
+    """One window that runs a command. columns, rows: its size; options: of tmux; environment: on top of ours."""
 
-    def __init__(self, directory: Path, *command: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *command: str,
+        columns: int = 80,
+        rows: int = 24,
+        options: str = "",
+        **environment: str,
+    ) -> None:
         self._socket = f"p2pcopy-{uuid.uuid4().hex}"
         configuration = directory / "tmux.conf"
         configuration.write_text(
-            'set -g status off\nset -g remain-on-exit on\nset -g default-terminal "tmux-256color"\n'
+            'set -g status off\nset -g remain-on-exit on\nset -g default-terminal "tmux-256color"\n' + options
         )
         values = {"PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C.UTF-8"} | environment
         inside = ["env", "-u", "NO_COLOR", "-u", "COLORTERM", *(f"{key}={value}" for key, value in values.items())]
@@ -71,6 +79,10 @@ class Tmux:
         column, row = self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split()
         return int(column), int(row)
 
+    def clipboard(self) -> str:
+        """What programs have put there by OSC 52; "" for nothing."""
+        return self._tmux("show-buffer") if self._tmux("list-buffers") else ""
+
     def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
         """The first screen for which condition holds."""
         end = time.monotonic() + LIMIT_S
@@ -103,10 +115,19 @@ class Tmux:
 
 
 class Terminal(Tmux):
-    """One window that runs a scenario of ui_scenario.py."""
+    """One window that runs a scenario of ui_scenario.py. program: instead of scenarios."""
 
-    def __init__(self, directory: Path, *command: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
-        super().__init__(directory, sys.executable, str(SCENARIO), *command, columns=columns, rows=rows, **environment)
+    def __init__(
+        self,
+        directory: Path,
+        *command: str,
+        columns: int = 80,
+        rows: int = 24,
+        program: Sequence[str] = (sys.executable, str(SCENARIO)),
+        options: str = "",
+        **environment: str,
+    ) -> None:
+        super().__init__(directory, *program, *command, columns=columns, rows=rows, options=options, **environment)
 
 
 class Shell(Tmux):
