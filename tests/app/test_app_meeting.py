@@ -410,7 +410,7 @@ def test_no_offer_in_time() -> None:
     record = Record()
     reader, writer = os.pipe()
     try:
-        with pytest.raises(CodeError, match="no code came within 0.1 s"):
+        with pytest.raises(CodeError, match=r"no code came within 0\.1 s"):
             asyncio.run(answer(f"fd:{reader}", record, record.desk(), NetSettings(stun=(), wait_s=0.05)))
     finally:
         os.close(writer)
