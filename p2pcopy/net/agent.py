@@ -202,11 +202,11 @@ class Agent:
 
     def refused(self, address: Address, now: float) -> None:
         """The machine at address says that nobody listens there (ICMP). Of a session's end it tells only where that is the
-        peer's own: a NAT says so when it has forgotten a mapping, a TURN server when it has started again."""
+        peer's own, or may be, as the peer has told none: a NAT that has forgotten a mapping says so, and a new TURN server."""
         if address in self._list.tallies:
             self._list.tallies[address].refused = True
         remote = self.selected.remote if self.selected is not None else None
-        if self._life is not None and remote is not None and remote.address == address and remote.type == "host":
+        if self._life is not None and remote is not None and remote.address == address and self._list.may_be_own(remote):
             self._life.refused(now)
 
     def stun_received(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:

@@ -68,6 +68,10 @@ class CheckList:
                 self._enter(remote, now)
         return is_new
 
+    def may_be_own(self, remote: Remote) -> bool:
+        """Whether it is an address of the peer's machine, as far as the peer has got to tell."""
+        return remote.type == "host" or all(each.type == "prflx" for each in self.remotes.values())
+
     def _forbid(self, address: Address) -> None:
         """An honest peer names few; of a flood the last ones count."""
         self._forbidden.pop(address, None)

@@ -309,6 +309,18 @@ def test_only_the_peers_own_machine_can_say_that_it_is_gone(is_relayed: bool) ->
     assert world.until(lambda: both_alive(world), 4)
 
 
+def test_a_peer_that_is_killed_before_it_names_its_addresses() -> None:
+    world = World()
+    assert world.meet(pastes=1)
+    assert world.a.agent.selected is not None
+    assert world.a.agent.selected.remote.type == "prflx"
+    world.b.is_dead = True
+    killed_at = world.now
+    world.run(15)
+    (gone_at,) = world.a.happened(Gone)
+    assert 6 < gone_at - killed_at < 12
+
+
 def test_forged_refusals_do_nothing_while_the_peer_answers() -> None:
     world = World()
     assert world.meet()
