@@ -206,12 +206,7 @@ class Agent:
         if address in self._list.tallies:
             self._list.tallies[address].refused = True
         remote = self.selected.remote if self.selected is not None else None
-        if (
-            self._life is not None
-            and remote is not None
-            and remote.address == address
-            and self._list.may_be_own(remote)
-        ):
+        if self._life is not None and remote is not None and remote.address == address and self._list.may_be_own(remote):
             self._life.refused(now)
 
     def stun_received(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:
