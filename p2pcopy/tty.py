@@ -173,6 +173,12 @@ def held(tty: Tty) -> Iterator[None]:
     """The terminal is p2pcopy's meanwhile, but for Ctrl-Z and the like. In a running loop."""
     loop = asyncio.get_running_loop()
 
+    def quit_now() -> None:
+        """As Ctrl-\\ does without us, perhaps with a core dump, but in a terminal that is in order."""
+        tty.abandon()
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGQUIT)
+
     def suspend() -> None:
         tty.leave()
         with _default(signal.SIGTSTP):
@@ -184,6 +190,7 @@ def held(tty: Tty) -> Iterator[None]:
         signal.SIGTSTP: suspend,
         signal.SIGCONT: tty.come_back,
         signal.SIGWINCH: tty.redraw,
+        signal.SIGQUIT: quit_now,
     }
     before = {number: signal.getsignal(number) for number in handlers if signal.getsignal(number) != signal.SIG_IGN}
     with tty:

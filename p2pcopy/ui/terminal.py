@@ -370,7 +370,7 @@ class Terminal(Closing):
             pieces += views.question_lines(self._question, self._typed, columns, self._symbols)
         elif self._view:
             pieces += self._view(columns)
-        lines = self._ink.lines(pieces)[-(rows - 1) :]
+        lines = self._ink.lines(pieces)[-max(1, rows - 1) :]
         above, self._above = "".join(self._above), []
         self._region.draw(lines, above)
 

@@ -40,13 +40,15 @@ def bar(done: int, total: int, width: int, symbols: Symbols) -> Pieces:
 
 
 def shorten(text: str, width: int, ellipsis: str) -> str:
-    """At most width cells; what is too long loses its beginning, because the end of a path says most."""
+    """At most width cells, none where that is negative; what is too long loses its beginning, because the end of a path says
+    most."""
+    width = max(0, width)
     if cells(text) <= width:
         return text
     room, start = width - len(ellipsis), len(text)
     while (room := room - _cell_width(text[start - 1])) >= 0:
         start -= 1
-    return (ellipsis + text[start:])[: max(0, width)]
+    return (ellipsis + text[start:])[:width]
 
 
 def cells(text: str) -> int:

@@ -808,15 +808,26 @@ def test_progress_without_files() -> None:
         ("abc", 1, "…"),
         ("abc", 0, ""),
         ("", 0, ""),
+        ("", -20, ""),
+        ("abc", -1, ""),
     ],
 )
 def test_shorten(text: str, width: int, short: str) -> None:
     assert views.shorten(text, width, "…") == short
 
 
-@given(st.text(), st.integers(0, 40), st.sampled_from(["…", "..."]))
+@given(st.text(), st.integers(-20, 40), st.sampled_from(["…", "..."]))
 def test_shorten_never_exceeds(text: str, width: int, ellipsis: str) -> None:
-    assert views.cells(views.shorten(text, width, ellipsis)) <= width
+    assert views.cells(views.shorten(text, width, ellipsis)) <= max(0, width)
+
+
+@given(st.text(), st.text(), st.integers(0, 30))
+def test_everything_can_be_drawn_however_narrow(text: str, typed: str, width: int) -> None:
+    views.question_lines(text, typed, width, views.UNICODE)
+    views.progress_lines(progress(5, file=text), views.Extra(text, text, text), width, views.UNICODE)
+    waiting = views.Wait("send", codes_shown=True)
+    waiting.tell(events.Waiting("for_answer", 60.0), prompting=True)
+    assert waiting.lines(width, typed, views.UNICODE)
 
 
 def test_bar() -> None:

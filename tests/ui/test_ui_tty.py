@@ -172,6 +172,27 @@ def _interrupts(terminal: Shell, rows: list[str]) -> bool:
     return False
 
 
+def test_ctrl_backslash_leaves_the_terminal_in_order(shell: Open, start: Processes) -> None:
+    terminal = shell()
+    terminal.enter("ulimit -c 0; p2pcopy send --no-stun --no-qr file; echo code $?")
+    terminal.until_seen("On the other machine")
+    terminal.press("C-\\")
+    terminal.until_seen("code 131")
+    assert is_as_before(terminal)
+
+
+def test_a_window_that_becomes_as_small_as_can_be_ends_nothing(shell: Open, start: Processes) -> None:
+    terminal = shell(columns=160)
+    terminal.enter("p2pcopy send --no-stun --no-qr file; echo code $?")
+    code = next(row for row in terminal.until_seen(ASK_FOR_ANSWER) if row.isalnum() and row.isupper())
+    terminal.resize(2, 2)
+    terminal.until(lambda rows: len(rows) == 2)
+    receiver = start.receive(code, "-y", "-o", "out")
+    assert receiver.ended().exit_code == 0
+    terminal.resize(80, 24)
+    terminal.until_seen("code 0")
+
+
 def test_a_narrow_terminal(shell: Open, start: Processes) -> None:
     make(start.work / "tree" / "a directory with a long name" / "and a file with a name that is long.txt", b"x")
     sender = start.send("tree")
