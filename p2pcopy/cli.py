@@ -28,7 +28,7 @@ class _Group(parser.Group):
                 sys.exit(ExitCode.OK)
             sys.exit(super().main(args, *others, **(extra | {"standalone_mode": False})))
         except P2PCopyError as error:
-            fail(error, json="--json" in given[: given.index("--") if "--" in given else None])
+            fail(error, json=_wants_json(given))
             sys.exit(error.exit_code)
 
 
@@ -329,9 +329,14 @@ def main() -> NoReturn:
     except Exception as error:  # a defect: no traceback unless it is wanted
         if {"-v", "--verbose"} & set(sys.argv):
             raise
-        fail(InternalError.from_defect(error))
+        fail(InternalError.from_defect(error), json=_wants_json(sys.argv[1:]))
         sys.exit(ExitCode.INTERNAL)
     sys.exit(ExitCode.OK)
+
+
+def _wants_json(given: list[str]) -> bool:
+    """Whether events are wanted, as far as arguments say that have not been parsed."""
+    return "--json" in given[: given.index("--") if "--" in given else None]
 
 
 def _warn_of_strangers(*, json: bool = False, quiet: bool = False) -> None:

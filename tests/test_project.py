@@ -137,7 +137,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert metadata["Version"] == p2pcopy.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert "p2pcopy = p2pcopy.cli:main" in entry_points
+    assert "p2pcopy = p2pcopy.__main__:main" in entry_points
 
 
 def test_the_source_archive_can_be_built_and_tested(tmp_path: Path) -> None:

@@ -449,10 +449,33 @@ def test_a_defect_is_told_without_a_traceback_unless_it_is_wanted() -> None:
     assert "Traceback" in wanted.stderr
 
 
+def test_a_defect_is_an_event_where_events_are_wanted() -> None:
+    defect = "import p2pcopy.app\ndef run_send(settings): raise ZeroDivisionError('oops')\n"
+    done = run(defect + "p2pcopy.app.run_send = run_send\n", "send", "a", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    event = json.loads(done.stdout)
+    assert (event["event"], event["error"], event["exit_code"]) == ("error", "internal", 1)
+
+
 def test_ctrl_c_before_anything_has_begun() -> None:
     interrupt = "import p2pcopy.explain\ndef explain_code(spec): raise KeyboardInterrupt\n"
     interrupt += "p2pcopy.explain.explain_code = explain_code\n"
     done = run(interrupt, "code", "X")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_ctrl_c_while_it_is_still_read_from_the_disk() -> None:
+    interrupt = """
+import runpy, sys
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Impatient())
+runpy.run_module("p2pcopy", run_name="__main__")
+"""
+    command = [sys.executable, "-c", interrupt]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "")
 
 
