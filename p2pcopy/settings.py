@@ -57,6 +57,13 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
         raise UsageError("--quiet and --verbose exclude each other", "Drop one of them.")
     if talking.camera is not None and not talking.scan:
         raise UsageError("--camera is the camera for --scan", "Add --scan, or drop --camera.")
+    if talking.via is not None and not talking.via.strip():
+        raise UsageError("the command of --via is empty", "Write it in quotes, such as --via 'ssh host ...'.")
+    if talking.qr and (talking.json or talking.quiet):
+        raise UsageError(
+            f"--qr draws on the screen, and {'--json' if talking.json else '--quiet'} leaves that empty",
+            "Drop one of them, or take --qr-file.",
+        )
     _one_road(talking, theirs, "--to" if sending else "CODE")
     answer, camera = talking.answer, CAMERA + (talking.camera or "")
     if talking.paste:

@@ -302,11 +302,16 @@ def path_after_at(spec: str) -> Path:
 
 
 def descriptor_in(spec: str) -> int:
+    """The number behind fd:. Raises UsageError for what is none, or not open."""
     digits = spec.removeprefix("fd:")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 4 and int(digits) <= MAX_DESCRIPTOR):
         raise UsageError(
             f"{spec!r} is not a file descriptor", f"Write it like fd:3, with a number up to {MAX_DESCRIPTOR}."
         )
+    try:
+        os.fstat(int(digits))
+    except OSError:
+        raise UsageError(f"{spec!r} is not open", "Let the shell open it, such as with 3< FILE or 3> FILE.") from None
     return int(digits)
 
 

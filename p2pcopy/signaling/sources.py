@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from p2pcopy.config import CAMERA
-from p2pcopy.errors import CodeError, P2PCopyError, UsageError
+from p2pcopy.errors import CodeError, LocalFileError, P2PCopyError, UsageError
 from p2pcopy.signaling import clipboard, pictures
 from p2pcopy.signaling.camera import Camera
 from p2pcopy.signaling.exchange import (
@@ -41,7 +41,7 @@ def code_source(
     """- standard input, @FILE, fd:N, env:NAME, clipboard:, camera:NAME, the name of a picture; else the code itself.
 
     Nothing is opened yet: what cannot be read is a LocalFileError or UsageError of the first next_line. on_camera: see Camera.
-    Raises UsageError for a road that leads nowhere.
+    Raises UsageError for a road that leads nowhere, LocalFileError for a picture that is not there.
     """
     if spec.startswith(ENVIRONMENT):
         return Literal(_variable(spec.removeprefix(ENVIRONMENT), environment))
@@ -49,7 +49,7 @@ def code_source(
         return _Fetched(clipboard.paste)
     if pictures.is_picture(Path(spec)):
         return _picture(Path(spec))
-    return _road(spec, stdin, on_camera) or Literal(spec)
+    return _road(spec, stdin, on_camera) or Literal(_no_file_name(spec))
 
 
 def answer_source(spec: str, stdin: Lines, *, on_camera: Callable[[str], None] = _nobody) -> LineSource:
@@ -74,6 +74,17 @@ def _road(spec: str, stdin: Lines, on_camera: Callable[[str], None]) -> LineSour
     if spec.startswith(CAMERA):
         return Camera(spec.removeprefix(CAMERA), on_camera)
     return None
+
+
+def _no_file_name(spec: str) -> str:
+    """The word as it is. Raises what a code that is none would not say: that it is the name of a file."""
+    path = Path(spec)
+    if path.suffix.lower() in pictures.PICTURES:
+        raise LocalFileError(f"there is no picture {spec!r}", "Check the name and the current directory.")
+    with suppress(OSError, ValueError):  # a name that no file can have
+        if path.is_file() and not pictures.is_code(spec):
+            raise UsageError(f"{spec!r} is a file, not a code", f"Write @{spec} to read the code from it.")
+    return spec
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:

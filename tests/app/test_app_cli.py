@@ -317,11 +317,17 @@ def test_roads_that_bring_the_other_sides_code(monkeypatch: pytest.MonkeyPatch) 
         ("receive --camera USB", ("--camera", "--scan")),
         ("send a --via x --keep-open", ("--keep-open", "--via")),
         ("send a --paste --keep-open", ("--keep-open", "--to")),
+        ("send a --json --qr", ("--json", "--qr")),
+        ("receive --quiet --qr", ("--quiet", "--qr")),
     ],
 )
 def test_roads_that_exclude_each_other(arguments: str, named: tuple[str, str]) -> None:
     said = refused(*arguments.split())
     assert all(name in said for name in named)
+
+
+def test_a_command_that_is_empty() -> None:
+    assert "the command of --via is empty" in refused("send", "a", "--via", " ")
 
 
 def test_the_environment_and_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_descriptor_source(pipe: Pipe) -> None:
     assert run(read_code(code_source(f"fd:{pipe.reader}", Lines(0)))) == "CODE"
 
 
-@pytest.mark.parametrize("spec", ["@", "fd:", "fd:x", "fd:-1", "fd:1024", "fd:99999", "fd:²"])
+@pytest.mark.parametrize("spec", ["@", "fd:", "fd:x", "fd:-1", "fd:1023", "fd:1024", "fd:99999", "fd:²"])
 def test_places_that_make_no_sense(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         code_source(spec, Lines())

@@ -62,6 +62,19 @@ def test_a_picture_that_is_missing(tmp_path: Path) -> None:
         run(lines(answer_source(f"@{tmp_path}/code.png", Lines())))
 
 
+def test_the_name_of_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("code.txt").write_text(TEXT)
+    with pytest.raises(UsageError, match="is a file") as caught:
+        code_source("code.txt", Lines())
+    assert "@code.txt" in caught.value.hint
+    with pytest.raises(LocalFileError, match="there is no picture 'missing.png'"):
+        code_source("missing.png", Lines())
+    Path(TEXT).write_text("a file whose name is a code")
+    assert run(lines(code_source(TEXT, Lines()))) == [TEXT]
+    assert run(lines(code_source("x" * 5000, Lines()))) == ["x" * 5000]
+
+
 def test_a_camera(tmp_path: Path) -> None:
     film(tmp_path / "v.ts", [terminal_picture(half_blocks(qr_matrix(TEXT)))], seconds=0.2)
     opened: list[str] = []
