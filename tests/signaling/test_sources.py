@@ -68,7 +68,7 @@ def test_the_name_of_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="is a file") as caught:
         code_source("code.txt", Lines())
     assert "@code.txt" in caught.value.hint
-    with pytest.raises(LocalFileError, match="there is no picture 'missing.png'"):
+    with pytest.raises(LocalFileError, match="there is no picture"):
         code_source("missing.png", Lines())
     Path(TEXT).write_text("a file whose name is a code")
     assert run(lines(code_source(TEXT, Lines()))) == [TEXT]
