@@ -37,14 +37,17 @@ def load() -> dict[str, Any]:
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
-    """The settings in a config file. path: where it is, for messages. Raises UsageError as load()."""
+    """The settings in a config file, without those that are set to nothing. path: where it is, for messages.
+
+    Raises UsageError as load().
+    """
     try:
-        table = tomllib.loads(data.decode())
+        table = tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows put a mark before it
     except (ValueError, RecursionError) as error:  # arrays within arrays, a thousand deep
         raise _unusable(path, error) from error
     for key, value in table.items():
         _check(path, key, value)
-    return table
+    return {key: value for key, value in table.items() if value != ""}
 
 
 def _unusable(path: Path, error: Exception) -> UsageError:
@@ -73,6 +76,8 @@ def _check(path: Path, key: str, value: Any) -> None:
         return
     if not _is_text(value, setting):
         raise UsageError(f"{key!r} in {str(path)!r} has to be text", "Put it into quotes.")
+    if value == "":
+        return
     try:
         keys.parse(setting, value)
     except UsageError as error:

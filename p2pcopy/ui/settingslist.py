@@ -37,7 +37,8 @@ def _flags(setting: events.SettingLine) -> str:
 
 
 def _wrapped(value: str, room: int) -> Sequence[str]:
-    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
+    """One line at least."""
+    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) or [value]
 
 
 def _values(setting: events.SettingLine) -> list[str]:

@@ -80,6 +80,16 @@ def test_what_it_may_not_hold(file: Path, content: str, message: str, hint: str)
     assert hint in caught.value.hint
 
 
+def test_what_is_set_to_nothing_is_not_set(file: Path) -> None:
+    file.write_text("wait = ''\nrelay = ''\nstun = []\noutput = ' '")
+    assert configfile.load() == {"stun": [], "output": " "}
+
+
+def test_a_mark_of_the_encoding_is_passed_over(file: Path) -> None:
+    file.write_text("wait = '2h'\r\n", encoding="utf-8-sig")
+    assert configfile.load() == {"wait": "2h"}
+
+
 def test_a_file_that_is_not_text(file: Path) -> None:
     file.write_bytes(b"\xff")
     with pytest.raises(UsageError, match="cannot be used"):

@@ -176,9 +176,10 @@ def test_settings_as_a_table(exists: bool) -> None:
         events.SettingLine("confirm", True, "default", "", ("--confirm",), True, ""),
         events.SettingLine("existing", None, "default", "", ("--existing",), None, "ask on a terminal, else refuse"),
         events.SettingLine("output", "a\x1b", "default", "", ("--output", "-o"), ".", ""),
+        events.SettingLine("name", "", "file", "", (), None, ""),
     )
     shown = settingslist.as_text(events.Configuration("/x\x1b", exists, settings), 60)
-    assert shown.splitlines()[2:11] == [
+    assert shown.splitlines()[2:12] == [
         "SETTING   FROM      FLAG        VALUE",
         "stun      file      --stun      stun:a",
         "                                stun:b",
@@ -188,6 +189,7 @@ def test_settings_as_a_table(exists: bool) -> None:
         "existing  default   --existing  (ask on a terminal, else",
         "                                refuse)",
         "output    default   --output    a\\x1b",
+        "name      file                  ",
     ]
     assert ("--write" in shown) is not exists
     assert shown.startswith("Config file: /x\\x1b\n" if exists else "Config file, which is not there: /x\\x1b\n")
