@@ -160,6 +160,11 @@ def receive(
         _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
         to = settings.output(table, output)
+        if to == "-" and not dry_run and sys.stdout.isatty():
+            raise UsageError(
+                "standard output is a terminal, which what arrives could take control of",
+                "Send it to a file or a program: add > FILE, or | PROGRAM.",
+            )
         chosen = ReceiveSettings(
             net=settings.net(table, network, meeting, offering=code is None),
             talk=talk,

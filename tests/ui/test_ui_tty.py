@@ -211,6 +211,17 @@ def test_a_narrow_terminal(shell: Open, start: Processes) -> None:
     assert sender.ended().exit_code == 0
 
 
+def test_what_arrives_does_not_go_to_a_terminal_as_it_is(shell: Open, start: Processes) -> None:
+    sender = start.send("file")
+    terminal = shell()
+    terminal.run("p2pcopy", "receive", "--no-stun", "-o", "-", sender.code())
+    terminal.until_seen("standard output is a terminal")
+    terminal.until_ready()
+    terminal.enter(f"p2pcopy receive --no-stun -o - {sender.code()} | cat")
+    terminal.until_seen("content")
+    assert sender.ended().exit_code == 0
+
+
 def test_a_dumb_terminal_gets_lines_and_answers_questions(shell: Open, start: Processes) -> None:
     sender = start.send("file")
     terminal = shell(TERM="dumb")
