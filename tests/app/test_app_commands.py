@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import json_schema
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -162,7 +163,7 @@ def test_config_shows_every_setting_and_its_origin(monkeypatch: pytest.MonkeyPat
     assert rows["turn_password_file"] == ["file", "--turn-password-file", "~/password"]
     assert said("config", "--path") == f"{file}\n"
 
-    told = json.loads(said("config", "--json"))
+    (told,) = json_schema.lines(said("config", "--json"))
     assert (told["event"], told["path"], told["exists"]) == ("config", str(file), True)
     settings = {each["key"]: each for each in told["settings"]}
     assert (settings["wait"]["value"], settings["wait"]["default"], settings["wait"]["origin"]) == ("15m", "1h", "file")

@@ -26,6 +26,7 @@ FILE: Final = DOCS / "json-schema.json"
 EVENTS: Final[tuple[type[Any], ...]] = (
     *get_args(events.Event),
     *(cls for cls in get_args(events.PartsEvent) if cls not in get_args(events.Event)),
+    events.Configuration,
     findings.Diagnosis,
 )
 # Objects within events, and the headings that they are documented under.
@@ -33,6 +34,7 @@ HEADINGS: Final[dict[type[Any], tuple[str, str]]] = {
     events.Path: ("json.md", "path (object)"),
     events.Tried: ("json.md", "tried"),
     events.ManifestLine: ("json.md", "entries"),
+    events.SettingLine: ("json.md", "settings"),
     findings.Diagnosis: ("doctor.md", "doctor"),
     findings.Verdict: ("doctor.md", "verdict"),
     findings.Network: ("doctor.md", "network"),
