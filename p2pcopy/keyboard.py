@@ -98,7 +98,7 @@ class _Typed:
 
 def find_keyboard(reporter: Reporter, *, busy: bool) -> Keyboard:
     """Standard input; while that is busy with something else, the terminal itself if there is one."""
-    if not busy and not sys.stdin.isatty():
+    if not busy and not has_person(busy=False):
         return Keyboard(Lines(), None)
     descriptor = _open_terminal() if busy else 0
     if descriptor is None:
@@ -112,7 +112,12 @@ def find_keyboard(reporter: Reporter, *, busy: bool) -> Keyboard:
 
 def has_person(*, busy: bool) -> bool:
     """Whether find_keyboard() will find somebody."""
-    return sys.stderr.isatty() if busy else sys.stdin.isatty()
+    return sys.stderr.isatty() if busy else sys.stdin.isatty() and _questions_are_seen()
+
+
+def _questions_are_seen() -> bool:
+    """On a terminal, or by way of another program, such as tee; nobody sees what goes to a file or to /dev/null."""
+    return sys.stderr.isatty() or stat.S_ISFIFO(os.fstat(2).st_mode)
 
 
 def is_alone() -> bool:

@@ -16,6 +16,7 @@ from p2pcopy.signaling.exchange import threaded
 
 LIMIT_S: Final = 3.0
 _INSTALL: Final = 'Install it with pip install "p2pcopy[clipboard]", or copy the code by hand.'
+_BY_HAND: Final = "Leave out --copy, and copy the code by hand."
 _NO_ESCAPES: Final = (
     "",
     "dumb",
@@ -36,16 +37,16 @@ class Clipboard:
 
         Raises UsageError when there is no way at all.
         """
-        copied, reason = False, "the clipboard here is not that of the person at the other end of ssh"
-        # Over ssh the library would reach another machine's clipboard, unless there is no terminal to ask.
-        if self.terminal is None or not self._is_remote:
-            copied, reason = await _by_library(text)
-        if self.terminal is not None:
-            terminal = self.terminal
-            with suppress(OSError):
-                await threaded(lambda: terminal(osc52(text, self.environment)))
-        elif not copied:
-            raise UsageError(f"the code cannot be copied: {reason}", _INSTALL)
+        if self.terminal is None:
+            await _by_library(text)
+            return True
+        terminal, copied = self.terminal, False
+        if not self._is_remote:  # where the library would reach another machine's clipboard
+            with suppress(UsageError):
+                await _by_library(text)
+                copied = True
+        with suppress(OSError):
+            await threaded(lambda: terminal(osc52(text, self.environment)))
         return copied
 
     @property
@@ -91,18 +92,20 @@ async def paste() -> str:
         ) from error
 
 
-async def _by_library(text: str) -> tuple[bool, str]:
-    """Whether it is there; else why not. It stays there for as long as this process runs, and so does the code's use."""
+async def _by_library(text: str) -> None:
+    """It stays there for as long as this process runs, and so does the code's use. Raises UsageError when it cannot be done."""
     try:
         import copykitten
-    except ImportError:
-        return False, "copykitten is not installed, and there is no terminal that could do it"
+    except ImportError as error:
+        raise UsageError(
+            "the code cannot be copied: copykitten is not installed, and there is no terminal that could do it",
+            _INSTALL,
+        ) from error
     try:
         async with asyncio.timeout(LIMIT_S):
             await threaded(lambda: copykitten.copy(text))
     except (copykitten.CopykittenError, TimeoutError) as error:
-        return False, _reason(error)
-    return True, ""
+        raise UsageError(f"the code cannot be copied: {_reason(error)}", _BY_HAND) from error
 
 
 def _reason(error: Exception) -> str:

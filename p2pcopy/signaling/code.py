@@ -64,6 +64,7 @@ __all__ = [
 ]
 
 FORMAT: Final = 1
+_SHORTEST: Final = 8  # bytes that a code of any version has
 
 
 # Frames: version (4 bits) and kind (4 bits), a fixed part, items, check (2 bytes)
@@ -301,6 +302,8 @@ def _legal() -> Iterator[None]:
 
 
 def _other_version(data: bytes) -> CodeError:
+    if len(data) < _SHORTEST:
+        return CodeError("this is not a code: it is too short for one", COPY_AGAIN)
     try:
         _frame(to_text(bytes([FORMAT << 4 | data[0] & 15]) + data[1:]))
     except CodeError:

@@ -458,6 +458,12 @@ def test_something_behind_the_end(surplus: str) -> None:
         read_offer(offer_text() + surplus)
 
 
+def test_a_word_is_no_code_of_another_version() -> None:
+    with pytest.raises(CodeError, match="too short") as caught:
+        parse_any("hello")
+    assert type(caught.value) is CodeError
+
+
 @pytest.mark.parametrize("version", [0, 2, 15])
 def test_other_version(version: int) -> None:
     with pytest.raises(CodeVersion, match=f"format {version}"):

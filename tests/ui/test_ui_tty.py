@@ -222,6 +222,23 @@ def test_what_arrives_does_not_go_to_a_terminal_as_it_is(shell: Open, start: Pro
     assert sender.ended().exit_code == 0
 
 
+def test_nothing_is_asked_where_nobody_would_see_it(shell: Open, start: Processes) -> None:
+    sender = start.send("file")
+    terminal = shell(columns=160)
+    terminal.enter(f"p2pcopy receive --no-stun -o out {sender.code()} 2> log; echo code $?")
+    terminal.until_seen("code 7")
+    assert "nobody is there to accept the offer" in (start.work / "log").read_text()
+    assert sender.ended().exit_code == 7
+    sender = start.send("file")
+    terminal.enter(
+        f"clear; p2pcopy receive --no-stun -o out {sender.code()} 2>&1 | tee log; echo code ${{PIPESTATUS[0]}}"
+    )
+    terminal.until_seen("[y/N]")
+    terminal.enter("y")
+    terminal.until_seen("code 0")
+    assert sender.ended().exit_code == 0
+
+
 def test_a_dumb_terminal_gets_lines_and_answers_questions(shell: Open, start: Processes) -> None:
     sender = start.send("file")
     terminal = shell(TERM="dumb")
