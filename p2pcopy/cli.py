@@ -95,6 +95,7 @@ def send(
     """
     with telling(talking.json):
         talk, to = settings.talk(talking, to, sending=True)
+        settings.check_standard_output(talking)
         sources = settings.sources(paths or (), text, name)
         if keep_open and to is not None:
             raise UsageError(
@@ -154,12 +155,11 @@ def receive(
     With the sender's CODE, or without one: then a code is printed and the sender runs "p2pcopy send --to CODE PATH...".
     """
     with telling(talking.json):
-        if output == "-" and talking.json:
-            raise UsageError("--json and --output - both need standard output", "Choose one of them.")
         talk, code = settings.talk(talking, code, sending=False)
         _warn_of_strangers(json=talking.json, quiet=talking.quiet)
         table = configfile.load()
         to = settings.output(table, output)
+        settings.check_standard_output(talking, output=to)
         if to == "-" and not dry_run and sys.stdout.isatty():
             raise UsageError(
                 "standard output is a terminal, which what arrives could take control of",

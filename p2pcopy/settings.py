@@ -86,6 +86,18 @@ def talk(talking: Talking, theirs: str | None, *, sending: bool) -> tuple[Talk, 
     ), theirs
 
 
+def check_standard_output(talking: Talking, output: str = "") -> None:
+    """output: where what arrives goes. Raises UsageError when that, the events and our code would be mixed."""
+    wanted = {
+        "--json": talking.json,
+        "--output -": output == "-",
+        f"--answer-to {talking.answer_to}": talking.answer_to in ("-", "fd:1"),
+    }
+    one, *others = [name for name in wanted if wanted[name]] or [""]
+    if others:
+        raise UsageError(f"{one} and {others[0]} both need standard output", "Choose one of them.")
+
+
 def sources(paths: Sequence[str], text: str | None, name: str | None) -> tuple[str, ...]:
     """What is sent; a text is a stream like standard input. Raises UsageError."""
     if text is None:

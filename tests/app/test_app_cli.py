@@ -326,6 +326,15 @@ def test_roads_that_exclude_each_other(arguments: str, named: tuple[str, str]) -
     assert all(name in said for name in named)
 
 
+@pytest.mark.parametrize(
+    "arguments", ["receive --json -o -", "receive -o - --answer-to -", "send a --json --answer-to fd:1"]
+)
+def test_standard_output_is_for_one_thing(arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "both need standard output" in refused(*arguments.split())
+    monkeypatch.setenv("P2PCOPY_OUTPUT", "-")
+    assert "both need standard output" in refused("receive", "--json")
+
+
 def test_a_command_that_is_empty() -> None:
     assert "the command of --via is empty" in refused("send", "a", "--via", " ")
 
