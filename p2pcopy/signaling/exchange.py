@@ -296,9 +296,10 @@ def _line(code: str) -> bytes:
 
 
 def path_after_at(spec: str) -> Path:
+    """Where no shell expands a tilde. Raises UsageError."""
     if not spec[1:]:
         raise UsageError("a file name is missing after the @", "Write it like @code.txt.")
-    return Path(spec[1:])
+    return Path(os.path.expanduser(spec[1:]))
 
 
 def descriptor_in(spec: str) -> int:

@@ -267,6 +267,12 @@ def test_sources(pipe: Pipe, tmp_path: Path) -> None:
     assert run(read_code(code_source("", stdin))) is None
 
 
+def test_a_file_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(code_sink("@~/code.txt").write("CODE"))
+    assert run(read_code(code_source("@~/code.txt", Lines()))) == "CODE"
+
+
 def test_descriptor_source(pipe: Pipe) -> None:
     os.write(pipe.writer, b"CODE\n")
     assert run(read_code(code_source(f"fd:{pipe.reader}", Lines(0)))) == "CODE"
