@@ -33,7 +33,9 @@ class Shot:
 class Person(Tmux):
     """At the shell of a host, in a directory of the same name."""
 
-    def __init__(self, lab: Lab, host: str, name: str, folder: Path, **environment: str) -> None:
+    def __init__(
+        self, lab: Lab, host: str, name: str, folder: Path, columns: int = COLUMNS, rows: int = ROWS, **environment: str
+    ) -> None:
         self.name = name
         self.files = folder / "home" / name
         self.files.mkdir(parents=True)
@@ -53,7 +55,7 @@ class Person(Tmux):
             "P2PCOPY_CONFIG": str(settings),
         }
         place = lab.command(host, "sh", "-c", inside)
-        super().__init__(folder / name, *place, columns=COLUMNS, rows=ROWS, **values | environment)
+        super().__init__(folder / name, *place, columns=columns, rows=rows, **values | environment)
         self.until_seen(f"{name}$")
 
     def runs(self, command: str) -> None:
@@ -103,8 +105,16 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(lab: Lab, folder: Path, server: Coturn | None = None, *, turn: bool = False) -> Iterator[Stage]:
-    """server: for STUN, and with turn for both sides as a TURN server."""
+def stage(
+    lab: Lab,
+    folder: Path,
+    server: Coturn | None = None,
+    *,
+    turn: bool = False,
+    columns: int = COLUMNS,
+    rows: int = ROWS,
+) -> Iterator[Stage]:
+    """server: for STUN, and with turn for both sides as a TURN server; columns, rows: of both terminals."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(lab)
         environment: Mapping[str, str] = {}
@@ -120,7 +130,7 @@ def stage(lab: Lab, folder: Path, server: Coturn | None = None, *, turn: bool = 
                     "P2PCOPY_TURN_PASSWORD": password,
                 }
         ada, ben = (
-            stack.enter_context(Person(lab, host, name, folder, **environment))
+            stack.enter_context(Person(lab, host, name, folder, columns, rows, **environment))
             for host, name in (("a", "ada"), ("b", "ben"))
         )
         yield Stage(lab, ada, ben)

@@ -68,8 +68,8 @@ class Tmux:
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
     def screen(self, colors: bool = False) -> list[str]:
-        """The rows that can be seen; colors: with their colour sequences."""
-        return self._tmux("capture-pane", "-p", *(["-e"] if colors else [])).split("\n")[:-1]
+        """The rows that can be seen; colors: with their colour sequences, and with blanks at their ends."""
+        return self._tmux("capture-pane", "-p", *(["-e", "-N"] if colors else [])).split("\n")[:-1]
 
     def history(self) -> str:
         return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
