@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from rich.cells import cell_len
@@ -18,14 +19,9 @@ PAD, TITLE, GAP = 14, 30, 16
 BLOCKS = {"▀": (0, 1), "▄": (1, 1), "█": (0, 2)}
 # Dark windows with a border: they stand out from a white page and from a black one.
 WINDOW, BORDER, BAR, LABEL, INK = "#161b22", "#6e7681", "#30363d", "#c9d1d9", "#e6edf3"
-THEME = TerminalTheme(
-    (22, 27, 34),
-    (230, 237, 243),
-    [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (57, 197, 207)]
-    + [(177, 186, 196)],
-    [(110, 118, 129), (255, 161, 152), (86, 211, 100), (227, 179, 65), (121, 192, 255), (210, 168, 255), (86, 212, 221)]
-    + [(255, 255, 255)],
-)
+GRAY, RED, GREEN, YELLOW = (72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34)
+BLUE, MAGENTA, CYAN, WHITE = (88, 166, 255), (188, 140, 255), (57, 197, 207), (255, 255, 255)
+THEME = TerminalTheme((22, 27, 34), (230, 237, 243), [GRAY, RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN, WHITE])
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def _row(row: Text, top: float) -> Iterator[str]:
 def _pieces(row: Text) -> Iterator[tuple[str, Style]]:
     """Runs of one style."""
     ends = sorted({0, len(row.plain), *(end for span in row.spans for end in (span.start, span.end))})
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         styles = [span.style for span in row.spans if span.start <= start < span.end]
         yield row.plain[start:end], Style.combine([Style(), *(each for each in styles if isinstance(each, Style))])
 

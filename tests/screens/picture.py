@@ -14,6 +14,7 @@ from screens.stories import holiday
 
 PICTURE = Path(__file__).parents[2] / "docs" / "terminals.svg"
 COLUMNS, ROWS = 58, 30
+TOPOLOGY = Topology.LAN
 SEND, RECEIVE = "p2pcopy send holiday notes.txt", "p2pcopy receive {code}"
 DESCRIPTION = "Two terminals: one sends a directory and a file and shows a code, the other one receives them with it."
 TITLES = {"ada": "ada's laptop", "ben": "ben's laptop"}
@@ -32,7 +33,7 @@ class Terminal(Protocol):
 def play(ada: Terminal, ben: Terminal) -> None:
     """A directory and a file go from ada to ben."""
     ada.runs(SEND)
-    ada.until_seen(" left)")
+    ada.until_seen("On the other machine")
     ben.runs(RECEIVE.format(code=ada.code()))
     ben.until_seen("[y/N]")
     ben.enter("y")
@@ -44,7 +45,7 @@ def draw() -> None:
     """Play it in the laboratory and write the picture. Needs root and tmux."""
     with (
         tempfile.TemporaryDirectory(prefix="p2pcopy-picture-") as folder,
-        stage(Lab(Topology.LAN), Path(folder), columns=COLUMNS, rows=ROWS) as here,
+        stage(Lab(TOPOLOGY), Path(folder), columns=COLUMNS, rows=ROWS) as here,
     ):
         holiday(here.ada)
         play(here.ada, here.ben)

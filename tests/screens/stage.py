@@ -17,6 +17,7 @@ from ui_tmux import Tmux
 
 COLUMNS, ROWS = 80, 24
 HOME = "/srv"  # what the people see of their directories
+HOSTS = f"127.0.0.1 localhost\n{Lab.SERVER} turn.example.org\n"
 CODE = re.compile(r"^[0-9A-Z]{13,}$", re.MULTILINE)
 
 
@@ -31,7 +32,7 @@ class Shot:
 
 
 class Person(Tmux):
-    """At the shell of a host, in a directory of the same name."""
+    """At the shell of a host, in a directory of the same name. There, turn.example.org is the host with the servers."""
 
     def __init__(
         self, lab: Lab, host: str, name: str, folder: Path, columns: int = COLUMNS, rows: int = ROWS, **environment: str
@@ -45,7 +46,10 @@ class Person(Tmux):
         command.chmod(0o755)
         settings = folder / "config.toml"
         settings.write_text("" if "P2PCOPY_STUN" in environment else "stun = []\n")
-        inside = f"mount --bind {shlex.quote(str(folder / 'home'))} {HOME} && cd {HOME}/{name} && exec env bash --norc"
+        hosts = folder / "hosts"
+        hosts.write_text(HOSTS)
+        mounts = f"mount --bind {shlex.quote(str(folder / 'home'))} {HOME} && mount --bind {shlex.quote(str(hosts))} /etc/hosts"
+        inside = f"{mounts} && cd {HOME}/{name} && exec env bash --norc"
         (folder / name).mkdir()
         values = {
             "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
