@@ -98,7 +98,7 @@ class Stage:
     def shoot(self, moment: str, *people: Person) -> None:
         """Keep what is on their screens now; nobody given: on both."""
         for person in people or (self.ada, self.ben):
-            rows, colored = person.screen(), person.screen(colors=True)
+            rows, colored = person.screen(), person.screen(colors=True, blanks=True)
             self.shots.append(Shot(person.name, moment, tuple(rows), tuple(colored)))
 
     def limit(self, mbit: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -20,7 +21,10 @@ from screens.stories import both_ready, holiday, on_a_lan
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is needed for a terminal without a screen"),
+    pytest.mark.skipif(
+        shutil.which("tmux") is None and not os.environ.get("CI"),
+        reason="tmux is needed for a terminal without a screen",
+    ),
 ]
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SECRET = "change-me"
