@@ -125,9 +125,14 @@ def sync_data(fd: int) -> None:
 
 
 def flush_drive(fd: int) -> None:
-    """fsync() on macOS leaves the data in the drive's own cache; one full sync empties it for all files before it."""
+    """fsync() on macOS leaves the data in the drive's own cache; a full sync empties it for all files before. Raises OSError."""
     if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            # Network file systems and some drivers have no such thing: the fsync() before it is all that can be had there.
+            if error.errno not in (*_UNSUPPORTED, errno.ENOTTY):
+                raise
 
 
 def birth(fd: int) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blake3 import blake3
@@ -423,6 +424,19 @@ class TestNative:
             assert native.can_sync_at_once(fd) in (True, False)
         finally:
             os.close(fd)
+
+    @pytest.mark.parametrize(("number", "ok"), [(errno.ENOTSUP, True), (errno.ENOTTY, True), (errno.ENXIO, False)])
+    def test_a_drive_that_cannot_be_flushed(
+        self, number: int, ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on macOS; network file systems there have no such thing."""
+        monkeypatch.setattr(native, "sys", SimpleNamespace(platform="darwin"))
+        monkeypatch.setattr(native, "fcntl", SimpleNamespace(F_FULLFSYNC=51, fcntl=failing(number)))
+        monkeypatch.setattr(native, "can_sync_at_once", lambda fd: False)
+        with nullcontext() if ok else pytest.raises(LocalFileError), opened(tmp_path) as store:
+            assert store.write(0, file("f"), 0, b"abc") is None
+            assert [outcome.ok for outcome in store.whole(0, file("f"), 3) + store.finish()] == [True]
+        assert os.listdir(tmp_path) == (["f"] if ok else [])
 
     def test_errors_are_errors(self) -> None:
         for call in (
