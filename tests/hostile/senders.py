@@ -75,6 +75,7 @@ _MESSAGES = {
     "manifest": message("manifest", first=3, entries=[entry(path="tree/c")]),
     "manifest_end": message("manifest_end", entries=3),
     "have": message("have", entry=1, first=0, digests="A" * 43 + "="),
+    "over": message("over", entry=1, reason="x"),
     "go": message("go", upto=3),
     "credit": message("credit", limit=2**40),
     "again": message("again", entry=1, block=0),
