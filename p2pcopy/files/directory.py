@@ -84,6 +84,8 @@ class DirectoryStore:
         """Make the directory if it is missing, and try whether it can be written. Raises LocalFileError."""
         self._root = Root(self._path)
         self._closed = False
+        if not self._root.folds_names:  # there the name gate sees to it
+            self._placing.began_ns = self._root.began_ns
         self._directories = OpenDirectories(self._root.directory)
         self._syncer = Syncer(self._root.directory)
         self._umask = os.umask(0o077)
