@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -495,6 +496,22 @@ class TestExisting:
             store.other(0, link("l", "new"))
             assert store.finish() == [done(0)]
         assert {name: os.readlink(tmp_path / name) for name in os.listdir(tmp_path)} == {"l": "new"}
+
+    def test_links_wait_on_the_disk_for_the_end(self, tmp_path: Path) -> None:
+        """A peer may send a million of them, with 4 KiB each."""
+        count, target = 2000, "d/" * 1900
+        with opened(tmp_path) as store:
+            store.other(0, directory("d"))
+            tracemalloc.start()
+            try:
+                for index in range(1, count):
+                    store.other(index, link(f"d/{index}", f"{target}{index}"))
+                held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert held < count * 1000
+            assert all(outcome.ok for outcome in store.finish())
+        assert os.readlink(tmp_path / "d" / "1999") == f"{target}1999"
 
     def test_a_link_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"old")
