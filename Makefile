@@ -8,6 +8,7 @@ BENCH_ARGS ?=
 NETWORKS_ARGS ?=
 BREAKS_ARGS ?=
 FAULTS_ARGS ?=
+SCREENS_ARGS ?=
 RESUME_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo test check lint types man cover compiled installs bench networks breaks faults resume hostile fuzz clean
+.PHONY: help demo test check lint types man cover compiled installs bench networks breaks faults resume hostile fuzz screens clean
 
 help:
 	@echo "make demo    send real files from one process to another and compare them"
@@ -32,6 +33,7 @@ help:
 	@echo "make resume    kill transfers of much and of many, run them again, and tell what that costs (RESUME_ARGS=...)"
 	@echo "make hostile   meet peers that break the protocol in every way"
 	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
+	@echo "make screens   play both sides on real terminals, and write docs/screens.md, as root (SCREENS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 
@@ -90,6 +92,9 @@ resume: compiled
 
 hostile: compiled
 	cd tests && PYTHONPATH=.:e2e:net $(abspath $(BIN))/python -m hostile
+
+screens: $(READY)
+	cd tests && PYTHONPATH=.:ui:e2e $(abspath $(BIN))/python -m screens $(SCREENS_ARGS)
 
 # Where there is no wheel of atheris, hypothesis draws the inputs.
 fuzz: compiled

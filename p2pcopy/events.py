@@ -66,7 +66,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Connecting:
-    """The other side's code is known; checks are running."""
+    """Addresses of the other side are known, from its code or since it calls; checks are running."""
 
     event: ClassVar[str] = "connecting"
     candidates: int
@@ -207,7 +207,8 @@ class Warned:
 class Progress:
     """Verified and stored so far. bytes_total, files_total: None while they are not known; file: the one in work.
 
-    bytes_resumed: those of bytes_done that were there before this run, so that they do not travel.
+    bytes_resumed: those of bytes_done that were there before this run, so that they do not travel. waits_for: what holds it up at
+    this moment: "source", "destination", "other_side", or "" for nothing that this side knows of.
     """
 
     event: ClassVar[str] = "progress"
@@ -219,6 +220,7 @@ class Progress:
     bytes_resumed: int = 0
     rate_bytes_per_s: float = 0.0
     eta_s: float | None = None
+    waits_for: str = ""
 
 
 @dataclass(frozen=True)

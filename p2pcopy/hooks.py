@@ -15,7 +15,7 @@ from p2pcopy.errors import Declined, Interrupted, P2PCopyError
 from p2pcopy.signaling.code import Starter
 from p2pcopy.stories import Session, Stage
 from p2pcopy.transfer.session import at_once
-from p2pcopy.ui.format import RateMeter, rated
+from p2pcopy.ui.meter import Pace
 
 OnCode = Callable[[events.Code], object]
 OnEvent = Callable[[events.Event], object]
@@ -40,7 +40,7 @@ class Hooks:
         self._on_event = on_event
         self._answer = answer
         self._confirm = confirm
-        self._meter = RateMeter()
+        self._pace = Pace()
         self._failure: BaseException | None = None
 
     def stage(self, role: Starter, theirs: CodeFrom | None, net: NetSettings) -> Stage:
@@ -76,11 +76,11 @@ class Hooks:
             return
         match event:
             case events.Stalled():
-                self._meter.pause()
+                self._pace.pause()
             case events.Recovered() | events.PathChanged():
-                self._meter.resume()
+                self._pace.resume()
             case events.Progress():
-                event = rated(event, self._meter, asyncio.get_running_loop().time())
+                event = self._pace.rated(event, asyncio.get_running_loop().time())
         with self._calling():
             self._on_event(event)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
@@ -15,7 +17,9 @@ from p2pcopy.errors import Declined, UsageError
 from p2pcopy.signaling import exchange
 from p2pcopy.signaling.exchange import Lines, LineSource
 from p2pcopy.signaling.sources import PicturesToo
+from p2pcopy.stops import Stops
 from p2pcopy.transfer.receive_session import Ask, Listing
+from p2pcopy.tty import Tty, held
 from p2pcopy.ui.question import (
     confirm_question,
     existing_question,
@@ -27,19 +31,36 @@ from p2pcopy.ui.question import (
 from p2pcopy.ui.reporter import Reporter
 
 _LIST_BATCH: Final = 512
+_NOTHING_SAVED: Final = "Nothing was saved; both sides can start again, with a fresh code."
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
 class Keyboard:
-    """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer."""
+    """What comes in. lines: the other side's codes, None when there is no way in; person: lines of somebody who can answer;
+    tty: the terminal, where the display draws what is typed there."""
 
     lines: Lines | None
     person: Lines | None
+    tty: Tty | None = None
+
+    @contextmanager
+    def held(self, stops: Stops) -> Iterator[None]:
+        """The terminal belongs to the display meanwhile."""
+        if self.tty is None:
+            yield
+            return
+        stops.at_last = self.tty.abandon
+        with held(self.tty):
+            yield
 
     def typed(self, reporter: Reporter) -> LineSource:
         """The lines; the display is told when a person has typed one, which may be the name of a picture of a code."""
         return (self.lines or Lines()) if self.person is None else PicturesToo(_Typed(self.person, reporter))
+
+    def asked(self, reporter: Reporter, question: str) -> LineSource | None:
+        """Lines of the person, who is asked for each."""
+        return None if self.person is None else PicturesToo(_Typed(self.person, reporter, question))
 
     async def reply(self, reporter: Reporter, question: str, parse: Callable[[str], _Answer | None]) -> _Answer | None:
         """The person's answer that makes sense to parse; None at the end of input, or when nobody is there.
@@ -61,31 +82,52 @@ class Keyboard:
 
 
 class _Typed:
-    def __init__(self, lines: Lines, reporter: Reporter) -> None:
+    def __init__(self, lines: Lines, reporter: Reporter, question: str = "") -> None:
         self._lines = lines
         self._reporter = reporter
+        self._question = question
 
     async def next_line(self) -> str | None:
+        if self._question:
+            self._reporter.ask(f"{self._question} ")
         line = await self._lines.next_line()
         if line is not None:
             self._reporter.entered()
         return line
 
 
-def find_keyboard(*, busy: bool) -> Keyboard:
+def find_keyboard(reporter: Reporter, *, busy: bool) -> Keyboard:
     """Standard input; while that is busy with something else, the terminal itself if there is one."""
-    if not busy:
-        lines = Lines()
-        return Keyboard(lines, lines if sys.stdin.isatty() else None)
-    terminal = _open_terminal() if sys.stderr.isatty() else None
-    return Keyboard(terminal, terminal)
+    if not busy and not sys.stdin.isatty():
+        return Keyboard(Lines(), None)
+    descriptor = _open_terminal() if busy else 0
+    if descriptor is None:
+        return Keyboard(None, None)
+    if reporter.draws_typing:
+        tty = Tty(descriptor, reporter)
+        return Keyboard(tty, tty, tty)
+    lines = Lines(descriptor, name="the terminal" if busy else "standard input")
+    return Keyboard(lines, lines)
 
 
-def _open_terminal() -> Lines | None:
-    try:
-        return Lines(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC), name="the terminal")
-    except (OSError, AttributeError):
+def has_person(*, busy: bool) -> bool:
+    """Whether find_keyboard() will find somebody."""
+    return sys.stderr.isatty() if busy else sys.stdin.isatty()
+
+
+def is_alone() -> bool:
+    """Whether no other program has to do with the terminal, such as a pager that standard output leads to."""
+    return sys.stderr.isatty() and not stat.S_ISFIFO(os.fstat(1).st_mode)
+
+
+def _open_terminal() -> int | None:
+    if not sys.stderr.isatty():
         return None
+    with suppress(OSError, AttributeError):
+        return os.open(os.ttyname(2), os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    with suppress(OSError, AttributeError):
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    return None
 
 
 def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: Keyboard) -> Ask:
@@ -93,12 +135,12 @@ def asking_consent(yes: bool, existing: Existing, reporter: Reporter, keyboard: 
 
     async def ask(manifest: events.Manifest, entries: Listing) -> Existing:
         if not yes and not await _save(manifest, entries):
-            raise Declined("the offer was not accepted")
+            raise Declined("the offer was not accepted", _NOTHING_SAVED)
         if not manifest.existing or existing is not Existing.ASK:
             return existing
         choice = await _reply(existing_question(manifest), parse_existing)
         if not isinstance(choice, Existing):
-            raise Declined("the offer was not accepted, as files exist already")
+            raise Declined("the offer was not accepted, as names are taken", _NOTHING_SAVED)
         return choice
 
     async def _save(manifest: events.Manifest, entries: Listing) -> bool:

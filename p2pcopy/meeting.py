@@ -17,12 +17,14 @@ from p2pcopy.errors import CodeError, CodeUsed, NobodyCame, NoConnection
 from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
 from p2pcopy.net.trial import ServerReport
+from p2pcopy.quantities import duration
 from p2pcopy.signaling import code
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.exchange import LineSource, parsed_code
 from p2pcopy.signaling.lent import lent_servers, shared_servers
 
 _ANSWER_AFTER_S: Final = 5.0
+_CALLS_S: Final = 0.5
 _REFUSALS_S: Final = 3.0
 _GONE_S: Final = 10.0
 _LEAST_WAIT_S: Final = 60.0  # for an offer that is about to expire
@@ -32,12 +34,13 @@ Met = tuple[Peer, PeerChannel, Held]
 
 
 def meet(
-    role: Starter, theirs: LineSource | None, settings: NetSettings, desk: Desk
+    role: Starter, theirs: LineSource | None, settings: NetSettings, desk: Desk, *, again: bool = False
 ) -> AbstractAsyncContextManager[Met]:
-    """With the other side's offer from theirs, or without: then this side makes one. role: of this side."""
+    """With the other side's offer from theirs, or without: then this side makes one. role: of this side; again: see answer()."""
     if theirs is None:
         return offer(role, settings, desk)
-    return answer(theirs, Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER, settings, desk)
+    other = Starter.RECEIVER if role is Starter.SENDER else Starter.SENDER
+    return answer(theirs, other, settings, desk, again=again)
 
 
 @asynccontextmanager
@@ -67,6 +70,7 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
             countdown,
             _take_answers(peer, desk, countdown, secret, shown),
             shown.renew(),
+            _notice_call(peer, desk),
             offering=True,
         )
         await _settle(peer, desk)
@@ -74,13 +78,15 @@ async def offer(starter: Starter, settings: NetSettings, desk: Desk) -> AsyncIte
 
 
 @asynccontextmanager
-async def answer(source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk) -> AsyncIterator[Met]:
-    """Connect to the side whose offer comes from source.
+async def answer(
+    source: LineSource, expecting: Starter, settings: NetSettings, desk: Desk, *, again: bool = False
+) -> AsyncIterator[Met]:
+    """Connect to the side whose offer comes from source. again: a person is there to correct a bad one.
 
     Raises CodeError for a bad code, CodeUsed for one that somebody else has used, NobodyCame after settings.wait_s, which
     counts from the code on.
     """
-    theirs = await _their_offer(source, expecting, settings.wait_s)
+    theirs = await _their_offer(source, expecting, settings.wait_s, desk, again=again)
     if settings.two_way and not theirs.two_way:
         raise CodeError(
             "the code was made without --two-way", "Let the other side add --two-way, or leave it out on this side."
@@ -113,21 +119,32 @@ async def answer(source: LineSource, expecting: Starter, settings: NetSettings, 
         yield peer, channel, data_path
 
 
-async def _their_offer(source: LineSource, expecting: Starter, limit_s: float) -> Offer:
+async def _their_offer(source: LineSource, expecting: Starter, limit_s: float, desk: Desk, *, again: bool) -> Offer:
     try:
         async with asyncio.timeout(limit_s):
-            theirs = await parsed_code(
-                source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting)
-            )
+            theirs = await _parsed_offer(source, expecting, desk, again=again)
     except TimeoutError:
         raise CodeError(
-            f"no code came within {limit_s:.0f} s", "Give the other side's code in time, or wait longer with --wait."
+            f"no code came within {duration(limit_s)}",
+            "Give the other side's code in time, or wait longer with --wait.",
         ) from None
     if theirs is None:
         raise CodeError(
             "no code came: the input ended before it", "Give the other side's code as an argument or a line of input."
         )
     return theirs
+
+
+async def _parsed_offer(source: LineSource, expecting: Starter, desk: Desk, *, again: bool) -> Offer | None:
+    while True:
+        try:
+            return await parsed_code(
+                source, lambda text: code.parse_offer(text, now_s=time.time(), expecting=expecting)
+            )
+        except CodeError as error:
+            if not again:
+                raise
+            desk.tell(events.Warned(f"{error.message}. {error.hint}"))
 
 
 @asynccontextmanager
@@ -236,7 +253,7 @@ async def _connection(
     except TimeoutError:
         trial = peer.trial()
         finding = diagnosis.explain(trial, settings, offering=offering)
-        message = f"no connection came about within {limit_s:.0f} s: {finding.reason}"
+        message = f"no connection came about within {duration(limit_s)}: {finding.reason}"
         raise NobodyCame(message, finding.remedy, diagnosis.tried(trial)) from None
 
 
@@ -265,6 +282,16 @@ def _parse_answer(text: str, secret: bytes, own: str) -> Answer:
     parsed = code.parse_any(text)
     is_ours = isinstance(parsed, Offer) and parsed.secret == secret
     return code.parse_answer(text, secret, text if is_ours else own)
+
+
+async def _notice_call(peer: Peer, desk: Desk) -> None:
+    """Say it when the other side is heard, and there is still no connection."""
+    while True:
+        await asyncio.sleep(_CALLS_S)
+        remote = peer.trial().remote
+        if any(each.heard for each in remote):
+            desk.tell(events.Connecting(len(remote)))
+            return
 
 
 async def _show_answer(shown: ShownCode, *, at_once: bool) -> None:

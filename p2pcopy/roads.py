@@ -26,16 +26,18 @@ PRINTED: Final = ("-", "stderr")  # where the reporter writes codes
 
 @dataclass(frozen=True)
 class Roads:
-    """theirs: gives the other side's offer, None to make one. cameras: those that codes come from."""
+    """theirs: gives the other side's offer, None to make one. cameras: those that codes come from. again: a person is there
+    to correct a bad offer."""
 
     desk: Desk
     theirs: LineSource | None
     cameras: Sequence[Camera] = ()
+    again: bool = False
 
     @asynccontextmanager
     async def meet(self, role: Starter, settings: NetSettings) -> AsyncIterator[meeting.Met]:
         """role: of this side. Raises what meeting.offer() and meeting.answer() do. No camera looks on when the two have met."""
-        async with meeting.meet(role, self.theirs, settings, self.desk) as met:
+        async with meeting.meet(role, self.theirs, settings, self.desk, again=self.again) as met:
             for camera in self.cameras:
                 await camera.close()
             yield met
@@ -43,9 +45,18 @@ class Roads:
 
 @asynccontextmanager
 async def opened(
-    talk: Talk, theirs: str | None, reporter: Reporter, keyboard: Keyboard, lines: Lines | None, *, confirm: bool
+    talk: Talk,
+    theirs: str | None,
+    reporter: Reporter,
+    keyboard: Keyboard,
+    lines: Lines | None,
+    typed: LineSource | None,
+    *,
+    confirm: bool,
+    shown: bool,
 ) -> AsyncIterator[Roads]:
-    """theirs: the other side's offer as the user gave it; lines: what - stands for in it.
+    """theirs: the other side's offer as the user gave it; lines: what - stands for in it; typed: the same, where a person is
+    asked for it; shown: our codes appear on a terminal.
 
     A camera or command that is in use ends with this context.
     """
@@ -69,8 +80,12 @@ async def opened(
                 answers = sources.Either(answers, keyboard.typed(reporter))
         elif via is None and keyboard.lines is not None:
             answers = keyboard.typed(reporter)
-        offers = None if theirs is None else in_use(sources.code_source(theirs, lines or Lines(), on_camera=on_camera))
-        yield Roads(_desk(talk, reporter, keyboard, answers, via, confirm=confirm), offers, cameras)
+        asked = typed if theirs == "-" else None
+        offers = asked
+        if theirs is not None and asked is None:
+            offers = in_use(sources.code_source(theirs, lines or Lines(), on_camera=on_camera))
+        desk = _desk(talk, reporter, keyboard, answers, via, confirm=confirm, shown=shown)
+        yield Roads(desk, offers, cameras, asked is not None)
 
 
 def _via(command: str, reporter: Reporter) -> Via:
@@ -82,7 +97,14 @@ def _via(command: str, reporter: Reporter) -> Via:
 
 
 def _desk(
-    talk: Talk, reporter: Reporter, keyboard: Keyboard, answers: LineSource | None, via: Via | None, *, confirm: bool
+    talk: Talk,
+    reporter: Reporter,
+    keyboard: Keyboard,
+    answers: LineSource | None,
+    via: Via | None,
+    *,
+    confirm: bool,
+    shown: bool,
 ) -> Desk:
     person = keyboard.person is not None and talk.takes_typed_answers
     # What counts down every second would overwrite the prompt of a command that asks for a password.
@@ -91,7 +113,7 @@ def _desk(
         tell=reporter.tell,
         deliver=_deliverer(talk, reporter, via),
         answers=answers,
-        patient=person and sys.stdout.isatty() and not talk.json,
+        patient=person and shown,
         waiting_s=1.0 if live else 30.0,
         confirm=asking_confirmation(reporter, keyboard) if confirm else None,
         forgiving=talk.scans_answers,

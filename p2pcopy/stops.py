@@ -30,6 +30,7 @@ class Stops:
     """Where the signals of this run go.
 
     finished: the outcome is told, so that a signal cannot change it any more; late: the signal that came then.
+    at_last: called before the process ends at once.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class Stops:
         self.task: asyncio.Future[Any] | None = None
         self.finished = False
         self.late: P2PCopyError | None = None
+        self.at_last: Callable[[], None] = lambda: None
         self._session: Stoppable | None = None
         self._stopped = 0.0
 
@@ -57,6 +59,7 @@ class Stops:
         now = time.monotonic()
         if self.error is not None:
             if now - self._stopped >= _ONCE_S:
+                self.at_last()
                 os._exit(error.exit_code)
             return
         self._stopped = now

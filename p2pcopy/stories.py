@@ -154,8 +154,11 @@ def _add_hint(error: P2PCopyError, short: str, text: str) -> None:
 
 
 def shown(output: str) -> str:
-    """As it is told in events."""
-    return "standard output" if output == "-" else str(Path(output).absolute())
+    """As people know it: symbolic links stay, but what ".." leads to may depend on them."""
+    if output == "-":
+        return "standard output"
+    path = Path(output).absolute()
+    return str(path.resolve() if ".." in path.parts else path)
 
 
 def _open_store(settings: ReceiveSettings, stdout: int) -> StreamStore | DirectoryStore:

@@ -163,5 +163,5 @@ class StreamStore:
                 "standard output was closed before everything was written", "See why the program that reads it ended."
             )
         return faults.fatal(error, _SHOWN) or LocalFileError(
-            f"standard output cannot be written: {faults.reason(error)}"
+            f"standard output cannot be written: {faults.reason(error)}", "Send it elsewhere, or make room there."
         )

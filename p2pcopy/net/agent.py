@@ -205,8 +205,8 @@ class Agent:
         peer's own, or may be, as the peer has told none: a NAT that has forgotten a mapping says so, and a new TURN server."""
         if address in self._list.tallies:
             self._list.tallies[address].refused = True
-        remote = self.selected.remote if self.selected is not None else None
-        if self._life is not None and remote is not None and remote.address == address and self._list.may_be_own(remote):
+        is_used = self.selected is not None and self.selected.remote.address == address
+        if self._life is not None and is_used and self._list.may_be_own(address):
             self._life.refused(now)
 
     def stun_received(self, message: stun.Message, address: Address, local: LocalEnd, now: float) -> None:

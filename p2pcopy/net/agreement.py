@@ -9,6 +9,7 @@ from typing import Final
 
 from p2pcopy.errors import ConnectionLost, Declined, P2PCopyError
 from p2pcopy.net import link
+from p2pcopy.quantities import duration
 
 READY_S: Final = 14.0  # a peer that says nothing
 CONFIRMED_S: Final = 600.0  # a person who compares numbers
@@ -91,7 +92,7 @@ class Agreement:
             if loop.time() >= began + limit:
                 if not self._is_stalled():
                     raise ConnectionLost(
-                        f"the other side is connected but says nothing for {limit:.0f} s",
+                        f"the other side is connected but says nothing for {duration(limit)}",
                         "Run the same two commands again, with fresh codes.",
                     )
                 began = loop.time()

@@ -68,9 +68,11 @@ class CheckList:
                 self._enter(remote, now)
         return is_new
 
-    def may_be_own(self, remote: Remote) -> bool:
-        """Whether it is an address of the peer's machine, as far as the peer has got to tell."""
-        return remote.type == "host" or all(each.type == "prflx" for each in self.remotes.values())
+    def may_be_own(self, address: Address) -> bool:
+        """Whether it is one of the peer's machine, as far as the peer has got to tell."""
+        known = self.remotes.get(address)
+        is_own = known is not None and known.type == "host"
+        return is_own or all(each.type == "prflx" for each in self.remotes.values())
 
     def _forbid(self, address: Address) -> None:
         """An honest peer names few; of a flood the last ones count."""

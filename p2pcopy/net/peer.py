@@ -29,6 +29,7 @@ from p2pcopy.net.news import Selected
 from p2pcopy.net.path import describe
 from p2pcopy.net.sctp import BoundedSctpTransport
 from p2pcopy.net.trial import RemoteTrial, ServerReport, Trial
+from p2pcopy.quantities import duration
 from p2pcopy.signaling import derive
 from p2pcopy.signaling.candidates import Candidate
 from p2pcopy.signaling.lent import lend, shared_servers
@@ -274,7 +275,7 @@ class Peer:
             error = ConnectionLost("the other side is gone: its machine says that nobody listens any more", _RERUN)
         else:
             error = ConnectionLost(
-                f"nothing was heard of the other side for {gone.silent_s:.0f} s, on any path", _RERUN
+                f"nothing was heard of the other side for {duration(gone.silent_s)}, on any path", _RERUN
             )
         self._agreement.lost(error)
         if self._channel is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from p2pcopy.errors import CodeError, CodeTruncated, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.signaling.pasted import code_in
 
 MAX_LINE: Final = 64 * 1024  # bytes
 MAX_DESCRIPTOR: Final = 1023  # what select() takes
@@ -181,10 +182,12 @@ async def read_code(source: LineSource) -> str | None:
 async def parsed_code(source: LineSource, parse: Callable[[str], T], *, follow_s: float = FOLLOW_S) -> T | None:
     """What parse makes of the next code; None at the end of input. Raises the CodeError of parse.
 
+    Where somebody pastes the whole command of the other side, the code is taken out of it.
     A code that a terminal or a mail program broke over several lines is put together: while parse raises CodeTruncated,
     the next line is appended, if it comes within follow_s seconds and is not blank.
     """
-    text = await read_code(source)
+    line = await read_code(source)
+    text = None if line is None else code_in(line)
     while text is not None:
         try:
             return parse(text)

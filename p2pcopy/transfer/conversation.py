@@ -25,6 +25,7 @@ from p2pcopy.errors import (
     PeerVersionError,
     ProtocolError,
 )
+from p2pcopy.quantities import duration
 from p2pcopy.transfer import wire
 from p2pcopy.transfer.ledger import Ledger
 from p2pcopy.transfer.wire import Role
@@ -98,6 +99,7 @@ class Clock:
 
 PONG_GAP_S: Final = 0.1
 LATE_TICK_S: Final = 2.0
+_ASK_THEM: Final = "Ask why; then both sides can start again, with a fresh code."
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
 
@@ -258,7 +260,7 @@ class Conversation(ABC, Generic[Action]):
         if self.state is State.HELLO and now - self._opened > self.limits.hello_s:
             raise ConnectionLost("the other side is connected but says nothing", _RERUN)
         if now - self._heard > self.limits.silence_s:
-            raise ConnectionLost(f"nothing was heard of the other side for {now - self._heard:.0f} s", _RERUN)
+            raise ConnectionLost(f"nothing was heard of the other side for {duration(now - self._heard)}", _RERUN)
         if self.state is State.HELLO or now - self._pinged < self.limits.ping_s:
             return
         self._pinged = now
@@ -277,7 +279,7 @@ def _same_failure(abort: wire.Abort) -> P2PCopyError:
     message = abort.message
     match abort.error:
         case "declined":
-            return Declined(f"the other side declined: {message}")
+            return Declined(f"the other side declined: {message}", _ASK_THEM)
         case "local":
             return LocalFileError(f"the other side: {message}", _NOT_OURS)
         case "integrity":

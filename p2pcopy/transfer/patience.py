@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import ConnectionLost, ProtocolError
+from p2pcopy.quantities import duration
 from p2pcopy.transfer.wire import UPDATE_HINT
 
 
@@ -29,6 +30,6 @@ class Patience:
             raise ProtocolError("the other side takes nothing and does not say that it is still at it", UPDATE_HINT)
         elif now - self._moved > limits.idle_s:
             raise ConnectionLost(
-                f"the other side has taken nothing for {limits.idle_s / 60:.0f} min",
+                f"the other side has taken nothing for {duration(limits.idle_s)}",
                 "Look what keeps it, then run the same two commands again.",
             )

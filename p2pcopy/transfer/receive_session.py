@@ -13,6 +13,7 @@ from p2pcopy.config import Existing, TransferLimits
 from p2pcopy.errors import ConnectionLost, Declined, DryRun, LocalFileError
 from p2pcopy.events import Mark
 from p2pcopy.files.names import display
+from p2pcopy.quantities import size as size_of
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.items import Room
 from p2pcopy.transfer.ledger import ranges_of
@@ -255,7 +256,7 @@ class ReceiveSession(Session):
         needed = self._room.size - self._room.reusable
         if self._free_bytes is not None and needed > self._free_bytes:
             raise LocalFileError(
-                f"the destination has {self._free_bytes} bytes free, and {needed} are needed",
+                f"the destination has {size_of(self._free_bytes)} free, and {size_of(needed)} are needed",
                 "Free some space there, or choose another place with --output.",
             )
 
@@ -263,7 +264,7 @@ class ReceiveSession(Session):
         """Before anything comes, and, since nobody knows the size of a stream, as it comes."""
         if self._consent.max_bytes is not None and total > self._consent.max_bytes:
             raise Declined(
-                f"the offer has {total} bytes, more than the {self._consent.max_bytes} that the receiver allows",
+                f"the offer has {size_of(total)}, more than the {size_of(self._consent.max_bytes)} that the receiver allows",
                 "The receiver can allow more with --max-size.",
             )
 
@@ -340,4 +341,5 @@ class ReceiveSession(Session):
             files_total=self._summary.files - machine.files_skipped if complete else None,
             file=self._current,
             bytes_resumed=machine.bytes_resumed,
+            waits_for="destination" if self._disk.is_busy else "",
         )

@@ -79,6 +79,7 @@ class SendSession(Session):
         self._summary = Summary()
         self._same: set[int] = set()
         self._current = ""
+        self._is_reading = False
 
     async def run(self) -> None:
         try:
@@ -204,7 +205,10 @@ class SendSession(Session):
         self._wake_read.clear()
         last = self.machine.all_accepted
         again, self._again = self._again, []
-        return await self._disk.run(self._batches.next, again, self._pace.size, self._message_size), last
+        self._is_reading = True
+        batch = await self._disk.run(self._batches.next, again, self._pace.size, self._message_size)
+        self._is_reading = False
+        return batch, last
 
     @property
     def _message_size(self) -> int:
@@ -268,6 +272,7 @@ class SendSession(Session):
             files_total=summary.files - machine.files_skipped if complete else None,
             file=self._current,
             bytes_resumed=machine.bytes_resumed,
+            waits_for="source" if self._is_reading else "" if machine.room > 0 else "other_side",
         )
 
 

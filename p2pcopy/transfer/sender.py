@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from p2pcopy.config import TransferLimits
 from p2pcopy.errors import IntegrityError, LocalFileError, ProtocolError
+from p2pcopy.quantities import size as size_of
 from p2pcopy.transfer import records, wire
 from p2pcopy.transfer.conversation import (
     SHARED_TABLE,
@@ -378,10 +379,10 @@ class Sender(Conversation[SendData | Accepted | Unusable | Reread | Reported]):
     def _check_sizes(self, batch: Sequence[Entry]) -> None:
         if len(self._ledger) + len(batch) > self.limits.max_entries:
             raise LocalFileError(
-                f"there are more than {self.limits.max_entries} files and directories to send",
+                f"there are more than {self.limits.max_entries:,} files and directories to send",
                 "Send fewer at a time, or a tar file.",
             )
         most = wire.max_file_size(self.limits.block_size)
         for entry in batch:
             if entry.size is not None and entry.size > most:
-                raise LocalFileError(f"a file has {entry.size} bytes, more than can be sent", "Leave it out.")
+                raise LocalFileError(f"a file has {size_of(entry.size)}, more than can be sent", "Leave it out.")

@@ -82,6 +82,7 @@ class Conveyor(Generic[J, T]):
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._told = False
+        self._working = False
         self._closing = False
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name=f"p2pcopy-{name}", daemon=True)
@@ -89,6 +90,11 @@ class Conveyor(Generic[J, T]):
 
     def put(self, job: J) -> None:
         self._jobs.put(job)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._working
 
     async def results(self) -> list[T]:
         """What is there, from one to a few hundred. Raises what work() or rest() raised; there is nothing more after that."""
@@ -132,7 +138,9 @@ class Conveyor(Generic[J, T]):
             else:
                 if job is None or self._closing:
                     return
+                self._working = True
                 self._results.extend(self._do(job))
+                self._working = False
                 rested = False
             # Not for each of many small jobs: waking the loop costs more than they do.
             if self._results and (self._jobs.empty() or time.monotonic() - told >= _TELL_S):

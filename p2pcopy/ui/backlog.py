@@ -18,8 +18,9 @@ _PIECE: Final = 4096  # small enough to tell a slow reader from one that takes n
 class Backlog:
     """Writes lines in order, each as soon as the reader takes it. Any thread may call anything but settled()."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
         self._descriptor = descriptor
+        self._encoding = encoding
         self._changed = threading.Condition()
         self._lines: deque[tuple[str, bytes]] = deque()
         self._left = 0
@@ -33,7 +34,7 @@ class Backlog:
 
         Raises OSError once, when writing has failed before; from then on nothing is written.
         """
-        data = line.encode()
+        data = line.encode(self._encoding)
         with self._changed:
             self._raise()
             if self._closed:
@@ -43,6 +44,11 @@ class Backlog:
             self._lines.append((replaces, data))
             self._left += len(data)
             self._changed.notify_all()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is not written yet."""
+        return self._left > 0
 
     def written(self, within_s: float) -> None:
         """Wait until everything is written, at most within_s seconds. Raises OSError as put() does."""

@@ -22,7 +22,7 @@ from p2pcopy.files.names import display
 from p2pcopy.net.findings import Diagnosis
 from p2pcopy.ui import outline
 from p2pcopy.ui.backlog import Backlog
-from p2pcopy.ui.format import RateMeter, rated
+from p2pcopy.ui.meter import Pace
 from p2pcopy.ui.reporter import Closing, CodeSink
 from p2pcopy.ui.screen import Out
 
@@ -50,19 +50,19 @@ class JsonLines(Closing):
         self._stderr = Out(stderr)
         self._code_to = code_to
         self._clock = clock
-        self._meter = RateMeter()
+        self._pace = Pace()
 
     def tell(self, event: events.Event) -> None:
         """Raises LocalFileError once when standard output could not be written; afterwards nothing is written."""
         match event:
             case events.Stalled():
-                self._meter.pause()
+                self._pace.pause()
             case events.Recovered() | events.PathChanged():
-                self._meter.resume()
+                self._pace.resume()
             case events.Serving():
-                self._meter = RateMeter()
+                self._pace = Pace()
         if isinstance(event, events.Progress):
-            event = rated(event, self._meter, self._clock())
+            event = self._pace.rated(event, self._clock())
         with _telling():
             self._backlog.put(to_json(event) + "\n", event.event if isinstance(event, _NEWEST_COUNTS) else "")
             if not isinstance(event, _OFTEN):

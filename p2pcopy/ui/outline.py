@@ -7,8 +7,8 @@ from typing import Final
 
 from p2pcopy import events
 from p2pcopy.files.names import display
+from p2pcopy.quantities import count, size
 from p2pcopy.ui import wording
-from p2pcopy.ui.format import count, size
 
 ROWS: Final = 15
 

@@ -6,8 +6,8 @@ import shlex
 
 from p2pcopy import events
 from p2pcopy.files.names import display
+from p2pcopy.quantities import count, duration, share, size
 from p2pcopy.ui import wording
-from p2pcopy.ui.format import count, duration, share, size
 
 
 def as_text(event: events.Unfinished | events.UnfinishedTotal | events.Note, *, removing: bool) -> str:

@@ -1,7 +1,8 @@
 """Plain lines on standard error, for logs and simple terminals: English, stable, greppable, no escape sequences.
 
-Each line begins with its kind: code, copied, scanning, via, waiting, connecting, connected, data path, verification, stalled,
-back, path, manifest, entry, note, warning, goes on, progress, dry run, text, done, renamed, skipped, failed, incomplete, error,
+Each line begins with its kind: code, copied, scanning, via, waiting, connecting, connected, data path, slow, verification, stalled,
+back, path, manifest, entry, note, warning, goes on, progress, dry run, text, done, renamed, skipped, failed, incomplete, left out,
+saved, error,
 tried, hint, receiver, served.
 """
 
@@ -11,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, TextIO, assert_never
 
-from p2pcopy import events
+from p2pcopy import events, quantities
 from p2pcopy.files.names import display
-from p2pcopy.ui import format as fmt
 from p2pcopy.ui import outline, wording
+from p2pcopy.ui.meter import Pace
 from p2pcopy.ui.reporter import Closing, CodeSink, Role
 from p2pcopy.ui.screen import Out
 from p2pcopy.ui.tally import SHOWN, Tally
@@ -22,6 +23,7 @@ from p2pcopy.ui.tally import SHOWN, Tally
 PROGRESS_S: Final = 5.0
 WAITING_S: Final = 300.0
 STALLED_S: Final = 30.0
+STILL_S: Final = 2.0
 _BETWEEN: Final = "<->"
 _ARROW: Final = "->"
 
@@ -40,7 +42,7 @@ class Plain(Closing):
         qr: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._out = Out(stream)
+        self._out = Out(stream, threaded=True)
         self._code_to = code_to
         self._role = role
         self._verbose = verbose
@@ -53,7 +55,7 @@ class Plain(Closing):
 
     def _begin(self) -> None:
         """With a connection that is to be made."""
-        self._meter = fmt.RateMeter()
+        self._pace = Pace()
         self._tally = Tally()
         self._notes = 0
         self._progress_due: float | None = None
@@ -62,6 +64,8 @@ class Plain(Closing):
         self._waiting_due = 0.0
         self._stalled_due: float | None = None
         self._path = ""
+        self._slow = ""
+        self._destination = ""
 
     def tell(self, event: events.Event) -> None:
         self._tell(event)
@@ -86,19 +90,18 @@ class Plain(Closing):
             case events.ViaSays():
                 self._say("via", display(event.line))
             case events.Connecting():
-                self._say("connecting", fmt.count(event.candidates, "address", "addresses") + " to try")
+                self._say("connecting", quantities.count(event.candidates, "address", "addresses") + " to try")
             case events.Connected():
                 self._path = wording.path_kind(event.path)
                 self._say("connected", wording.path_line(event.path, _BETWEEN))
             case events.DataPath():
-                if self._verbose:
-                    self._say("data path", wording.data_path(event))
+                self._data_path(event)
             case events.Verification():
                 self._say("verification", wording.comparing(event))
             case events.Stalled():
                 self._stalled(event)
             case events.Recovered():
-                self._back("back", f"after {fmt.duration(event.gap_s)}, ", event.path)
+                self._back("back", f"after {quantities.duration(event.gap_s)}, ", event.path)
             case events.PathChanged():
                 self._back("path", "", event.path)
             case events.Manifest():
@@ -114,7 +117,7 @@ class Plain(Closing):
             case events.Rehearsed():
                 self._say("dry run", wording.rehearsed(event))
             case events.Failed():
-                self.close()
+                self._leave_question()
                 _say_failure(self._out, event, tried=True)
             case events.Serving():
                 self._begin()
@@ -135,16 +138,26 @@ class Plain(Closing):
         self._question = ""
 
     def close(self) -> None:
+        self._leave_question()
+        self._out.close()
+
+    async def settled(self) -> None:
+        await self._out.settled()
+
+    def _leave_question(self) -> None:
         if self._question:
             self._question = ""
             self._out.write("\n")
 
     def _code(self, event: events.Code) -> None:
         where = wording.other_command(self._role) if event.kind == "offer" else "paste it on the other machine"
-        self._say("code", f"{event.kind} for the other machine ({where}), good for {fmt.left(event.expires_in_s)}")
+        self._say(
+            "code", f"{event.kind} for the other machine ({where}), good for {quantities.left(event.expires_in_s)}"
+        )
         if self._qr:
             self._say("note", "QR code left out: it needs a terminal with colours (or --qr-file)")
         if self._code_to is not None:
+            self._out.wait()
             self._code_to(event.code)
 
     def _wait(self, event: events.Waiting) -> None:
@@ -153,17 +166,25 @@ class Plain(Closing):
             return
         self._waiting_for, self._waiting_due = event.what, now + WAITING_S
         what = "the other side, or its answer code" if event.what == "for_answer" else "the other side"
-        self._say("waiting", f"for {what}, {fmt.left(event.left_s)} left")
+        self._say("waiting", f"for {what}, {quantities.left(event.left_s)} left")
+
+    def _data_path(self, event: events.DataPath) -> None:
+        slow = wording.slow(event)
+        if self._verbose:
+            self._say("data path", wording.data_path(event))
+        elif slow and slow != self._slow:
+            self._say("slow", slow)
+        self._slow = slow
 
     def _stalled(self, event: events.Stalled) -> None:
         now = self._clock()
-        self._meter.pause()
+        self._pace.pause()
         if self._stalled_due is None or now >= self._stalled_due:
             self._stalled_due = now + STALLED_S
             self._say("stalled", wording.stalled(event))
 
     def _back(self, kind: str, after: str, path: events.Path) -> None:
-        self._meter.resume()
+        self._pace.resume()
         self._stalled_due = None
         self._say(kind, after + wording.path_changed(path, self._path, _BETWEEN))
         self._path = wording.path_kind(path)
@@ -174,6 +195,7 @@ class Plain(Closing):
             self.all_shown = outline.is_whole(rows)
             for row in rows:
                 self._say("entry", f"{'  ' * row.depth}{row.name}{'  ' if row.detail else ''}{row.detail}")
+        self._destination = wording.directory(event)
         self._say("manifest", wording.totals(event))
 
     def _note(self, event: events.Note) -> None:
@@ -191,7 +213,7 @@ class Plain(Closing):
 
     def _progress(self, event: events.Progress) -> None:
         now = self._clock()
-        progress = fmt.rated(event, self._meter, now)
+        progress = self._pace.rated(event, now)
         if wording.knows_what_is_there(event) and not self._knows_what_is_there:
             self._knows_what_is_there = True
             if event.bytes_resumed:
@@ -201,13 +223,18 @@ class Plain(Closing):
         if not self._show_progress or now < self._progress_due:
             return
         self._progress_due = now + PROGRESS_S
-        self._say("progress", wording.progress(progress))
+        held_up = wording.held_up(event, self._role, self._destination) if self._pace.still_s(now) >= STILL_S else ""
+        self._say("progress", wording.progress(progress) + (f"; {held_up}" if held_up else ""))
 
     def _done(self, event: events.Done) -> None:
         self._say("done" if event.ok else "incomplete", wording.outcome(event, self._role))
         if out := wording.left_out(event):
             self._say("left out", out)
+        if self._destination:
+            self._say("saved", f"in {self._destination}")
         self._say("path", wording.path_line(event.path, _BETWEEN))
+        if not event.ok:
+            self._say("hint", wording.AGAIN)
 
     def _say(self, kind: str, text: str) -> None:
         """A line; while a question stands, it goes below, and the question is put again."""

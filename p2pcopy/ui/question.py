@@ -7,8 +7,8 @@ from typing import Literal
 from p2pcopy import events
 from p2pcopy.config import Existing
 from p2pcopy.files.names import display
+from p2pcopy.quantities import count
 from p2pcopy.ui import wording
-from p2pcopy.ui.format import count
 
 _EXISTING: dict[str, Existing | Literal["cancel"]] = {
     "": "cancel",
@@ -47,14 +47,9 @@ def parse_save(text: str) -> bool | Literal["list"] | None:
 
 
 def existing_question(manifest: events.Manifest) -> str:
-    """Asked when names are taken by other files. Where there is more to come than these, they can be left to fail."""
-    number = manifest.existing
-    others = "is" if manifest.same == 1 else "are"
-    same = f" ({manifest.same:,} more {others} the same and left alone)" if manifest.same else ""
-    whole = manifest.files + manifest.directories + manifest.links
-    resume = "r[e]sume without them, " if whole > number else ""
-    verb = "exists" if number == 1 else "exist"
-    return f"{count(number, 'file')} {verb} already{same}: [s]kip, re[n]ame, re[p]lace, {resume}[c]ancel? [C] "
+    """Asked when names are taken by other files."""
+    taken = f"{count(manifest.existing, 'name')} {'is' if manifest.existing == 1 else 'are'} taken"
+    return f"{taken}: [s]kip, re[n]ame, re[p]lace, [c]ancel? [C] "
 
 
 def parse_existing(text: str) -> Existing | Literal["cancel"] | None:

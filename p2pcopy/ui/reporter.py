@@ -17,10 +17,12 @@ CodeSink = Callable[[str], None]
 class Reporter(Protocol):
     """Takes the events of one run. Never blocks longer than a write to its stream takes; draws only when called.
 
-    all_shown: the manifest told last was shown with all its entries. Also a context manager that closes itself.
+    all_shown: the manifest told last was shown with all its entries. draws_typing: what somebody types is to be told with
+    typing(), since the terminal does not show it. Also a context manager that closes itself.
     """
 
     all_shown: bool
+    draws_typing: bool
 
     def tell(self, event: events.Event) -> None:
         """Show an event. The display stands still between events: tell Waiting and Progress about once a second at least.
@@ -37,8 +39,17 @@ class Reporter(Protocol):
     async def settled(self) -> None:
         """Until whoever reads has taken most of what was told. Awaited between batches, so that events need little memory."""
 
+    def typing(self, text: str) -> None:
+        """This stands behind the question or prompt now. Where draws_typing only."""
+
     def entered(self) -> None:
-        """The user has ended a line with Enter, so the cursor stands at the start of the next row. For terminals only."""
+        """The user has ended a line with Enter; unless draws_typing, the cursor stands at the start of the next row."""
+
+    def pause(self) -> None:
+        """Leave the terminal to others, until redraw()."""
+
+    def redraw(self) -> None:
+        """The terminal has another size, or others had it."""
 
     def close(self) -> None:
         """Leave the terminal as it was found. May be called again. Raises LocalFileError as tell() does."""
@@ -54,6 +65,16 @@ class Closing(ABC):
     """What most reporters have in common: they are context managers, and keep nothing back."""
 
     all_shown = False
+    draws_typing = False
+
+    def typing(self, text: str) -> None:  # noqa: B027 - the terminal shows what is typed
+        """Nothing to do."""
+
+    def pause(self) -> None:  # noqa: B027 - lines only
+        """Nothing to do."""
+
+    def redraw(self) -> None:  # noqa: B027 - lines only
+        """Nothing to do."""
 
     async def settled(self) -> None:  # noqa: B027 - there is nothing to wait for
         """Everything is written."""
@@ -84,6 +105,8 @@ def make_reporter(
     stdout: TextIO,
     color: bool | None,
     prompts: bool = True,
+    codes_shown: bool | None = None,
+    draws_typing: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Reporter:
     """The reporter for a run: JSON lines on stdout, errors only, a live terminal, or plain lines on stderr.
@@ -92,6 +115,8 @@ def make_reporter(
     the moment when the screen is ready for it. None: the code travels by another road.
     qr: None draws the offer when codes go to a terminal where it fits; True also when it has to scroll, and answers too.
     color: None means yes unless NO_COLOR is set. prompts: a person can type here (standard input is a terminal).
+    codes_shown: codes appear on this terminal; None: they do when standard output is a terminal. draws_typing: a live
+    display is told what is typed.
     """
     if json:
         from p2pcopy.ui.jsonlines import JsonLines
@@ -111,7 +136,8 @@ def make_reporter(
             role=role,
             color=not environment.get("NO_COLOR") if color is None else color,
             prompts=prompts,
-            codes_shown=code_to is not None and stdout.isatty(),
+            codes_shown=code_to is not None and (stdout.isatty() if codes_shown is None else codes_shown),
+            draws_typing=draws_typing and os.name == "posix",
         )
         return Terminal(stderr, code_to, look)
     from p2pcopy.ui.plain import Plain
@@ -120,6 +146,6 @@ def make_reporter(
 
 
 def _understands_escapes() -> bool:
-    from p2pcopy.ui.terminal import understands_escapes
+    from p2pcopy.ui.ink import understands_escapes
 
     return understands_escapes()

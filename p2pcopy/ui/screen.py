@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
-_FALLBACK = os.terminal_size((80, 24))
+from p2pcopy.ui.backlog import Backlog
+
+_FALLBACK: Final = os.terminal_size((80, 24))
+_MOMENT_S: Final = 0.5
 
 
 class Out:
-    """Writes to a stream for people. When it is gone, what is said is lost and the transfer goes on."""
+    """Writes to a stream for people. When it is gone, what is said is lost and the transfer goes on.
 
-    def __init__(self, stream: TextIO) -> None:
+    threaded: a thread does the writing, because a terminal may be stopped (Ctrl-S) and a pager may not read. Then nobody waits
+    for them but those who want to, and close(), which is due at the end.
+    """
+
+    def __init__(self, stream: TextIO, *, threaded: bool = False) -> None:
         self._stream = stream
-        self._encoding = (stream.encoding or "utf-8").lower()
+        self._encoding = "ascii" if stream.isatty() and _is_c_locale() else (stream.encoding or "utf-8").lower()
         self._gone = False
+        self._backlog = _backlog(stream, self._encoding) if threaded else None
 
     @property
     def unicode(self) -> bool:
@@ -31,6 +40,11 @@ class Out:
             return _FALLBACK
         return size if size.columns > 0 and size.lines > 0 else _FALLBACK
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last that was written is not there yet."""
+        return self._backlog is not None and self._backlog.is_behind
+
     def encodable(self, text: str) -> str:
         """The text with what the stream's encoding lacks as \\xNN or \\uNNNN."""
         return text.encode(self._encoding, "backslashreplace").decode(self._encoding)
@@ -39,12 +53,46 @@ class Out:
         if self._gone or not text:
             return
         try:
-            self._stream.write(self.encodable(text))
-            self._stream.flush()
+            if self._backlog is not None:
+                self._backlog.put(self.encodable(text))
+            else:
+                self._stream.write(self.encodable(text))
+                self._stream.flush()
         except BlockingIOError:
             return  # a terminal that is set non-blocking and full: what is left stays in the stream's buffer
         except (OSError, ValueError):
             self._gone = True
+
+    def wait(self) -> None:
+        """Until all is there, or a moment longer: before something is written past this stream."""
+        if self._backlog is not None:
+            with suppress(OSError):
+                self._backlog.written(_MOMENT_S)
+
+    async def settled(self) -> None:
+        """Until most is there."""
+        if self._backlog is not None:
+            await self._backlog.settled()
+
+    def close(self) -> None:
+        """Until all is there, or nobody has taken anything for a while. May be called again."""
+        if self._backlog is not None:
+            with suppress(OSError):
+                self._backlog.close()
+
+
+def _is_c_locale() -> bool:
+    """Whether the user says that there is nothing but ASCII (POSIX, Base Definitions 8.2). Python itself takes that for UTF-8."""
+    names = (os.environ.get(variable) for variable in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, names), "") in ("C", "POSIX")
+
+
+def _backlog(stream: TextIO, encoding: str) -> Backlog | None:
+    """None where there is no descriptor, and where one takes no text as it is (a console of Windows)."""
+    try:
+        return Backlog(stream.fileno(), encoding) if os.name == "posix" else None
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -88,6 +136,12 @@ class Region:
     def forget(self) -> None:
         """The cursor has moved on to a fresh row: what was drawn stays where it is."""
         self._drawn = ()
+
+    def leave(self) -> None:
+        """What is drawn stays where it is, and the cursor goes to a fresh row."""
+        if self._drawn:
+            self._out.write("\n")
+        self.forget()
 
     def _rows(self) -> int:
         """Screen rows from the first line to the cursor; more than lines where a narrowed terminal has wrapped them."""

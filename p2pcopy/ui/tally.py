@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2pcopy import events
 from p2pcopy.events import FileStatus
-from p2pcopy.ui.format import count
+from p2pcopy.quantities import count
 from p2pcopy.ui.wording import file_line, status_word
 
 SHOWN = 10

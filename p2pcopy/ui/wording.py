@@ -8,7 +8,7 @@ from typing import Final
 from p2pcopy import events
 from p2pcopy.config import Existing
 from p2pcopy.files.names import display
-from p2pcopy.ui.format import count, duration, left, percent, rate, share, size
+from p2pcopy.quantities import count, duration, left, percent, rate, share, size
 from p2pcopy.ui.reporter import Role
 
 _FATES: Final[dict[str, str]] = {
@@ -29,6 +29,8 @@ _POLICIES: Final[dict[str, str]] = {
     Existing.REPLACE: "replaced",
     Existing.RESUME: "fails",
 }
+AGAIN: Final = "The same two commands, with fresh codes, send what is missing."
+_RATED_S: Final = 1.0
 _TAKING_ITS_PLACE: Final[dict[str, str]] = {
     Existing.RENAME: "gets another name",
     Existing.REPLACE: "replaces what is there",
@@ -108,6 +110,17 @@ def progress(now: events.Progress) -> str:
     return ", ".join(parts)
 
 
+def held_up(now: events.Progress, role: Role, destination: str) -> str:
+    """ "Waiting for the disk", "Waiting for the program that reads standard output"; empty when nothing holds it up here."""
+    if now.waits_for == "destination":
+        return f"Waiting for {'the disk' if destination else 'the program that reads standard output'}"
+    if now.waits_for == "source":
+        return f"Waiting for {display(now.file) or 'the source'} to be read"
+    if now.waits_for == "other_side" and role == "send":
+        return "Waiting for the other side to take it"
+    return ""
+
+
 def files_done(now: events.Progress) -> str:
     """ "12 of 40 files", "12 files" while the number is not known."""
     if now.files_total is None:
@@ -116,21 +129,31 @@ def files_done(now: events.Progress) -> str:
 
 
 def path_kind(path: events.Path) -> str:
-    """How direct a path is: "direct, local network", "direct, through NAT", "direct", "relayed"."""
+    """How direct a path is, the same on both sides: "direct, local network", "direct", "relayed"."""
     if path.kind is events.PathKind.RELAYED:
         return "relayed"
-    if path.kind is events.PathKind.LOCAL:
-        return "direct, local network"
-    return "direct, through NAT" if "srflx" in (path.local_type, path.remote_type) else "direct"
+    return "direct, local network" if path.kind is events.PathKind.LOCAL else "direct"
 
 
 def path_line(path: events.Path, between: str) -> str:
     """ "direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms"; between: the arrow."""
-    kind = path_kind(path)
-    if path.kind is events.PathKind.RELAYED:
-        kind += f" by {display(path.relay)}," if path.relay else " by the other side's server,"
-    time = "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
-    return f"{kind} {display(path.local)} {between} {display(path.remote)}{time}"
+    comma = "," if path.kind is events.PathKind.RELAYED else ""
+    return f"{_way(path)}{comma} {display(path.local)} {between} {display(path.remote)}{_round_trip(path)}"
+
+
+def path_short(path: events.Path) -> str:
+    """ "direct, local network, 0.4 ms", "relayed by turn:turn.example.org, 38.2 ms"."""
+    return _way(path) + _round_trip(path)
+
+
+def _way(path: events.Path) -> str:
+    if path.kind is not events.PathKind.RELAYED:
+        return path_kind(path)
+    return "relayed by " + (display(path.relay) if path.relay else "the other side's server")
+
+
+def _round_trip(path: events.Path) -> str:
+    return "" if path.rtt_ms is None else f", {path.rtt_ms:.1f} ms"
 
 
 def data_path(told: events.DataPath) -> str:
@@ -146,8 +169,15 @@ def data_path(told: events.DataPath) -> str:
     return f"fast{details}{'; ' if told.reason else ''}{sentence(told.reason)}"
 
 
+def slow(told: events.DataPath) -> str:
+    """ "the fast data path is not used here, because it is switched off", "the other side does not use the fast data path"."""
+    if not told.fast:
+        return "the fast data path is not used here" + (f", because {sentence(told.reason)}" if told.reason else "")
+    return "the other side does not use the fast data path" if told.peer_fast is False else ""
+
+
 def path_changed(path: events.Path, before: str, between: str) -> str:
-    """ "direct, through NAT 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
+    """ "direct 198.51.100.2:4242 <-> 203.0.113.9:5151, 20.1 ms (was relayed)". before: the path_kind until now."""
     was = f" (was {before})" if before and before != path_kind(path) else ""
     return path_line(path, between) + was
 
@@ -202,17 +232,26 @@ def other_command(role: Role) -> str:
 
 
 def outcome(done: events.Done, role: Role) -> str:
-    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 3 files were there already", "Nothing to do: …"."""
+    """ "Received 12 files, 285.0 MiB in 12.3 s (23.1 MiB/s); 3 files were there already", "Nothing to do: …".
+
+    Of an instant there is no rate.
+    """
     there = count(done.files_there, "file") if done.files_there else ""
     if there and not (done.files_done or done.bytes_done or done.files_failed or done.files_skipped):
         return f"Nothing to do: {there} {'is' if done.files_there == 1 else 'are'} there already"
     verb = "Sent" if role == "send" else "Received"
-    time = f"{duration(done.seconds)} ({rate(done.rate_bytes_per_s)})"
+    speed = f" ({rate(done.rate_bytes_per_s)})" if done.seconds >= _RATED_S else ""
+    time = f"{duration(max(done.seconds, 0.1))}{speed}"
     if there:
         there = f"; {there} {'was' if done.files_there == 1 else 'were'} there already"
     elif done.bytes_resumed:
         there = f"; {size(done.bytes_resumed)} more were there already"
     return f"{verb} {count(done.files_done, 'file')}, {size(done.bytes_done)} in {time}{there}"
+
+
+def directory(manifest: events.Manifest) -> str:
+    """Where the files go, for the receiver; empty for the sender and for standard output."""
+    return "" if manifest.destination in ("", "standard output") else display(manifest.destination)
 
 
 def left_out(done: events.Done) -> str:

@@ -223,7 +223,7 @@ async def too_much(_: Offered) -> bool:
     [
         ({"accept": never}, "the offer was not accepted"),
         ({"accept": too_much}, "we take no trees"),
-        ({"yes": True, "max_size": MIB}, "more than the 1048576 that the receiver allows"),
+        ({"yes": True, "max_size": MIB}, "more than the 1.0 MiB that the receiver allows"),
     ],
 )
 def test_no_is_no_on_both_sides(tree: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -19,7 +19,7 @@ def test_the_traceback_is_for_those_who_ask(verbose: bool, capfd: pytest.Capture
         except ZeroDivisionError as error:
             raise InternalError.from_defect(error) from error
 
-    assert app._run("send", Talk(verbose=verbose), "-", story) is ExitCode.INTERNAL
+    assert app._run("send", Talk(verbose=verbose), "-", False, story) is ExitCode.INTERNAL
     said = capfd.readouterr().err
     assert "internal error: ZeroDivisionError: why" in said
     assert ("Traceback" in said) is verbose

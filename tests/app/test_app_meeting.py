@@ -305,7 +305,9 @@ def test_no_way_in_for_codes() -> None:
 )
 def test_nobody_comes(relay: Relay, hint: str, connections: list[Connection]) -> None:
     record = Record()
-    with pytest.raises(NobodyCame, match=r"no connection came about within 0 s: the other side never used") as caught:
+    with pytest.raises(
+        NobodyCame, match=r"no connection came about within 0\.0 s: the other side never used"
+    ) as caught:
         asyncio.run(offer(record, record.desk(), NetSettings(stun=(), wait_s=0.05, relay=relay)))
     assert hint in caught.value.hint
     assert [(row.kind, row.what) for row in caught.value.tried] == [("own", "192.0.2.1:4242")]
@@ -408,7 +410,7 @@ def test_no_offer_in_time() -> None:
     record = Record()
     reader, writer = os.pipe()
     try:
-        with pytest.raises(CodeError, match="no code came within 0 s"):
+        with pytest.raises(CodeError, match=r"no code came within 0\.1 s"):
             asyncio.run(answer(f"fd:{reader}", record, record.desk(), NetSettings(stun=(), wait_s=0.05)))
     finally:
         os.close(writer)

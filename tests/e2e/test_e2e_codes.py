@@ -63,6 +63,7 @@ def test_the_code_comes_from_a_file(start: Processes) -> None:
 def test_the_code_comes_from_a_picture(start: Processes) -> None:
     sender = start.send("file", "--qr-file", "code.png")
     code = sender.code()
+    wait_until((start.work / "code.png").exists, "the picture")
     receiver = start.receive("code.png", "-o", "out", "-y")
     ends_well(sender, receiver)
     explained = start.start("code", "code.png").ended()

@@ -108,8 +108,8 @@ def test_a_full_destination(start: Processes) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=True)
     try:
         sender = start.send("large")
-        failed(start.receive(sender.code(), "-o", "disk", "-y").ended(), 3, "bytes free", "3145728 are needed")
-        failed(sender.ended(), 3, "the other side: ", "bytes free")
+        failed(start.receive(sender.code(), "-o", "disk", "-y").ended(), 3, " free, and 3.0 MiB are needed")
+        failed(sender.ended(), 3, "the other side: ", " free, and ")
         assert os.listdir(disk) == []
         with (start.work / "large").open("rb") as file:
             sender = start.send("-", "--name", "stream", stdin=file.fileno())

@@ -58,8 +58,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, small_disk: Path, existing
     make(tmp_path / "tree" / "large", noise(24 * MIB))
     ends = copy(tmp_path, "--output", "disk", "--existing", existing)
     assert [end.exit_code for end in ends] == [3, 3]
-    assert "bytes free" in ends[0].err
-    assert "bytes free" in ends[1].err
+    assert " free, and " in ends[0].err
+    assert " free, and " in ends[1].err
     assert not list(small_disk.iterdir())
 
 

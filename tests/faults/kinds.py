@@ -94,8 +94,10 @@ KINDS: Final = (
     # Who is killed behind its last word has done all it had to do.
     Kind("receiver killed", "receiver", "kill", "changes", _codes((KILLED, LOST), (KILLED, OK))),
     Kind("sender killed", "sender", "kill", "reads", _codes((KILLED, LOST))),
-    Kind("receiver killed at the start", "receiver", "kill", "datagrams", _codes((KILLED, LOST), (KILLED, OK)), most=12),
-    Kind("sender killed at the start", "sender", "kill", "datagrams", _codes((KILLED, LOST)), most=12),
+    Kind(
+        "receiver killed at the start", "receiver", "kill", "datagrams", _codes((KILLED, LOST), (KILLED, OK)), most=12
+    ),
+    Kind("sender killed at the start", "sender", "kill", "datagrams", _codes((KILLED, LOST), (KILLED, OK)), most=12),
     Kind("sender killed, slow disk", "sender", "kill", "reads", _codes((KILLED, LOST)), slow_peer=True),
     Kind("receiver terminated", "receiver", "terminate", "changes", _codes((TERMINATED, LOST), (TERMINATED, OK))),
     Kind("sender terminated", "sender", "terminate", "reads", _codes((TERMINATED, LOST))),

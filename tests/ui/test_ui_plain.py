@@ -74,12 +74,12 @@ def test_milestones() -> None:
         events.Warned("Careful"),
         FAILED,
     ) == [
-        "code: offer for the other machine (p2pcopy receive CODE), good for 60 min",
+        "code: offer for the other machine (p2pcopy receive CODE), good for 1 h",
         "<ABC>",
-        "code: answer for the other machine (paste it on the other machine), good for 90 s",
+        "code: answer for the other machine (paste it on the other machine), good for 1 min 30 s",
         "<DEF>",
-        "waiting: for the other side, or its answer code, 60 min left",
-        "waiting: for the other side, 60 min left",
+        "waiting: for the other side, or its answer code, 1 h left",
+        "waiting: for the other side, 1 h left",
         "connecting: 1 address to try",
         "connected: relayed by turn:turn.example.org:3478, 203.0.113.7:50001 <-> 198.51.100.9:40404, 38.2 ms",
         "note: a\\nb: a socket, left out",
@@ -104,7 +104,6 @@ def test_milestones() -> None:
     ],
 )
 def test_how_data_moves_is_for_those_who_want_to_know_more(event: events.DataPath, text: str) -> None:
-    assert Run().tell(event) == []
     assert Run(verbose=True).tell(event) == [f"data path: {text}"]
     assert text not in plain(Live().tell(event))
     shown = plain(Live(verbose=True).tell(event)).replace("\x1b[K\n", "\n").split()
@@ -112,6 +111,29 @@ def test_how_data_moves_is_for_those_who_want_to_know_more(event: events.DataPat
     stream = io.StringIO()
     Quiet(stream, None).tell(event)
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "slow"),
+    [
+        (events.DataPath(True, True, True, 1472, peer_fast=True), ""),
+        (events.DataPath(True, False, False, 1472, reason="GSO: only on Linux"), ""),
+        (events.DataPath(fast=True, peer_fast=False), "the other side does not use the fast data path"),
+        (events.DataPath(fast=False), "the fast data path is not used here"),
+        (
+            events.DataPath(fast=False, reason="it is switched off"),
+            "the fast data path is not used here, because it is switched off",
+        ),
+    ],
+)
+def test_a_slow_way_is_told_once(event: events.DataPath, slow: str) -> None:
+    assert Run().tell(event, event) == ([f"slow: {slow}"] if slow else [])
+    assert plain(Live().tell(event, event)).count("Slower than it could be: the ") == bool(slow)
+
+
+def test_how_data_moved_stands_at_the_end_as_well_where_many_files_have_hidden_it() -> None:
+    told = plain(Live(verbose=True).tell(events.DataPath(fast=True), done(ok=True)))
+    assert told.count("Data path: fast") == 2
 
 
 def test_waiting_is_repeated_every_five_minutes() -> None:
@@ -166,7 +188,7 @@ def test_the_first_ten_of_a_kind_are_told_and_the_rest_counted() -> None:
 def test_a_code_that_travels_elsewhere_is_only_told_of() -> None:
     stream = io.StringIO()
     Plain(stream, None, role="send").tell(events.Code("offer", "ABC", 60.0))
-    assert stream.getvalue() == "code: offer for the other machine (p2pcopy receive CODE), good for 60 s\n"
+    assert stream.getvalue() == "code: offer for the other machine (p2pcopy receive CODE), good for 1 min\n"
 
 
 def test_notes_are_limited_likewise() -> None:
@@ -188,17 +210,26 @@ def test_result() -> None:
         "incomplete: Sent 38 files, 285.0 MiB in 12 s (23.1 MiB/s)",
         "left out: 1 failed, 2 skipped",
         "path: direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms",
+        "hint: The same two commands, with fresh codes, send what is missing.",
     ]
     resumed = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 3 * 1024**3)
-    assert Run(role="receive").tell(resumed)[0].endswith("5 B in 0.5 s (10 B/s); 3.0 GiB more were there already")
+    assert Run(role="receive").tell(resumed)[0].endswith("5 B in 0.5 s; 3.0 GiB more were there already")
     whole = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN)
-    assert Run(role="receive").tell(whole)[0] == "done: Received 1 file, 5 B in 0.5 s (10 B/s)"
+    assert Run(role="receive").tell(whole)[0] == "done: Received 1 file, 5 B in 0.5 s"
+    assert "5 B in 0.1 s" in Run().tell(replace(whole, seconds=0.001))[0]
     some = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 7, files_there=2, left_out=3)
     assert Run(role="receive").tell(some)[:2] == [
-        "done: Received 1 file, 5 B in 0.5 s (10 B/s); 2 files were there already",
+        "done: Received 1 file, 5 B in 0.5 s; 2 files were there already",
         "left out: 3 never sent",
     ]
     assert len(Run().tell(whole)) == 2
+
+
+def test_the_result_says_where_the_files_are() -> None:
+    assert "saved: in /home/me/incoming" in Run(role="receive").tell(TREE, done(ok=True))
+    assert "Saved in /home/me/incoming" in Live(role="receive").tell(TREE, done(ok=True))
+    streamed = replace(TREE, destination="standard output")
+    assert not [line for line in Run(role="receive").tell(streamed, done(ok=True)) if line.startswith("saved")]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +423,7 @@ def test_waiting_does_not_disturb_a_question() -> None:
     live = Live(role="receive")
     live.terminal.ask("Save? ")
     assert live.tell(events.Waiting("for_peer", 5.0)) == ""
-    assert live.tell(FAILED).startswith("\n")
+    assert "Save?" not in live.tell(FAILED)
 
 
 def test_without_a_keyboard_there_is_no_prompt() -> None:
@@ -464,11 +495,10 @@ def test_news_of_the_path_leave_the_question_standing() -> None:
         (events.PathChanged(LAN), "Path now: direct"), (STALL, "Stalled: "), (events.Recovered(9.0, LAN), "Back after 9.0 s"),
     ):  # fmt: skip
         told = plain(live.tell(event))
-        assert told.startswith("\n")
         assert words in told
-        assert told.endswith("Save? ")
+        assert told.endswith("Save? \x1b[J")
     live.tell(STALL)
-    assert live.tell(events.Stalled(13.0, 587.0), events.Waiting("for_peer", 1.0)) == ""
+    assert plain(live.tell(events.Stalled(13.0, 587.0))).startswith("\x1b7\r\x1b[1AStalled: nothing heard for 13 s")
     live.terminal.entered()
     assert STALLED.replace("12", "14").replace("48", "46") in plain(live.tell(events.Stalled(14.0, 586.0)))
 
@@ -584,7 +614,7 @@ def test_closing_leaves_an_open_question() -> None:
         reporter.ask("Save? ")
         reporter.close()
         reporter.close()
-        assert stream.getvalue() == "Save? \n"
+        assert stream.getvalue().replace("\x1b[J", "") == "Save? \n"
 
 
 def test_after_the_consent_of_a_flag_nothing_is_waited_for() -> None:
@@ -638,6 +668,17 @@ def test_no_name_can_steer_the_terminal(text: str) -> None:
     assert is_harmless(written)
 
 
+def waited(kind: str, shown: bool, role: Role, width: int, left_s: float = 1800.0, **more: bool) -> list[str]:
+    """What stands there half an hour before the end."""
+    wait = views.Wait(role, shown)
+    if kind:
+        wait.shown(events.Code(kind, CODE, left_s))
+    if "answered" in more:
+        wait.connecting(answered=more["answered"])
+    wait.tell(events.Waiting("for_peer", 1800.0), prompting=more.get("prompting", False))
+    return ["".join(text for text, _ in line) for line in wait.lines(width, "typed", views.UNICODE)]
+
+
 @pytest.mark.parametrize(
     ("kind", "shown", "role", "width", "line"),
     [
@@ -650,15 +691,99 @@ def test_no_name_can_steer_the_terminal(text: str) -> None:
         ("", True, "send", 80, "Waiting for the other side  (30 min left)"),
     ],
 )
-def test_waiting_line(kind: str, shown: bool, role: Role, width: int, line: str) -> None:
-    pieces = views.waiting_line(events.Waiting("for_peer", 1800.0), role, kind, shown, width)
-    assert "".join(text for text, _ in pieces) == line
+def test_what_there_is_to_do(kind: str, shown: bool, role: Role, width: int, line: str) -> None:
+    assert waited(kind, shown, role, width) == [line]
+
+
+def test_who_connects_to_whom() -> None:
+    assert waited("offer", True, "send", 80, answered=False) == ["The other side is connecting  (30 min left)"]
+    assert waited("offer", True, "send", 80, answered=True) == ["Connecting to the other side  (30 min left)"]
+    assert waited("", True, "receive", 80, answered=False) == ["Connecting to the other side  (30 min left)"]
+    [_, prompt] = waited("offer", True, "send", 80, answered=True, prompting=True)
+    assert prompt == "If it shows a fresh answer code, paste it here: typed"
+    [_, prompt] = waited("offer", True, "send", 40, answered=True, prompting=True)
+    assert prompt == "Fresh answer code: typed"
+
+
+def test_after_a_minute_it_is_said_what_may_have_happened() -> None:
+    assert len(waited("offer", True, "send", 80, 1859.0)) == 1
+    assert waited("offer", True, "send", 80, 1860.0)[0].startswith("Nobody yet. If it failed there")
+    assert len(waited("answer", True, "receive", 80, 3600.0)) == 1
+
+
+def test_a_prompt_keeps_the_end_of_what_is_pasted_in_its_row() -> None:
+    [_, prompt] = waited("offer", True, "send", 80, prompting=True)
+    assert prompt == "If it shows an answer code, paste it here: typed"
+    live = Live(prompts=True, draws_typing=True)
+    live.tell(events.Code("offer", CODE, 60.0), events.Waiting("for_answer", 60.0))
+    before = len(live.stream.getvalue())
+    live.terminal.typing("A" * 4000 + "END")
+    row = plain(live.stream.getvalue()[before:]).splitlines()[-1].removesuffix("\x1b[J")
+    assert row.endswith("AEND")
+    assert views.cells(row) == 79
+
+
+def test_while_the_terminal_belongs_to_others_nothing_is_drawn() -> None:
+    live = Live(role="receive", draws_typing=True)
+    live.tell(events.Connected(LAN), progress(1))
+    live.terminal.pause()
+    assert live.tell(progress(2), events.Warned("later")) == ""
+    before = len(live.stream.getvalue())
+    live.terminal.redraw()
+    assert "later" in live.stream.getvalue()[before:]
+
+
+def test_what_was_typed_stays_on_its_row() -> None:
+    live = Live(role="receive", draws_typing=True)
+    live.terminal.ask("Save? ")
+    live.terminal.typing("y\x1b")
+    live.terminal.entered()
+    assert live.stream.getvalue().endswith("Save? y\\x1b\x1b[J\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "rows"),
+    [
+        ("", 10, [""]),
+        ("one two three", 8, ["one two", "three"]),
+        ("Save into /a/very/long/path? [y/N]", 12, ["Save into", "/a/very/long", "/path? [y/N]"]),
+        ("漢字漢字漢", 4, ["漢字", "漢字", "漢"]),
+        ("漢", 1, ["漢"]),
+    ],
+)
+def test_questions_are_wrapped_at_words(text: str, width: int, rows: list[str]) -> None:
+    assert views.wrapped(text, width) == rows
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "role", "destination", "words"),
+    [
+        ("destination", "receive", "/in", "Waiting for the disk"),
+        ("destination", "receive", "standard output", "Waiting for the program that reads standard output"),
+        ("source", "send", "", "Waiting for photos/2024/summer/by the sea/IMG_2231.jpg to be read"),
+        ("other_side", "send", "", "Waiting for the other side to take it"),
+        ("", "receive", "/in", ""),
+    ],
+)
+def test_it_is_said_what_holds_it_up(waits_for: str, role: Role, destination: str, words: str) -> None:
+    now = progress(1, waits_for=waits_for, rate_bytes_per_s=0.0, eta_s=None)
+    live, run = Live(role=role), Run(role=role)
+    for reporter in (live, run):
+        reporter.tell(replace(TREE, destination=destination), now)
+        reporter.clock.now += 2
+    shown = plain(live.tell(now))
+    run.clock.now += 5
+    [line] = run.tell(now)
+    assert ("Waiting for" in shown) is ("; Waiting for" in line) is bool(words)
+    assert words in shown
+    assert words in line
 
 
 @pytest.mark.parametrize("width", [1, 5, 20, 40, 72, 80, 200])
 def test_progress_at_any_width(width: int) -> None:
     for symbols in (views.UNICODE, views.ASCII):
-        lines = views.progress_lines(progress(120), "1 failed", "relayed", width, symbols)
+        extra = views.Extra("1 failed", "relayed")
+        lines = views.progress_lines(progress(120), extra, width, symbols)
         assert len(lines) in (3, 4)
         if width >= 40:
             assert all(views.cells("".join(text for text, _ in line)) < width for line in lines)
@@ -666,10 +791,10 @@ def test_progress_at_any_width(width: int) -> None:
 
 def test_progress_without_files() -> None:
     nothing = progress(0, bytes_total=0, files_total=1, file="", eta_s=None)
-    [line] = views.progress_lines(nothing, "", "", 80, views.ASCII)
+    [line] = views.progress_lines(nothing, views.Extra(), 80, views.ASCII)
     assert "".join(text for text, _ in line) == f"100%  {'#' * 20}  0 B of 0 B  23.1 MiB/s"
     stream = progress(5, bytes_total=None, files_total=1, file="dump.sql")
-    lines = views.progress_lines(stream, "", "", 80, views.ASCII)
+    lines = views.progress_lines(stream, views.Extra(), 80, views.ASCII)
     assert ["".join(text for text, _ in line) for line in lines] == ["      5.0 MiB  23.1 MiB/s", "      dump.sql"]
 
 
@@ -743,7 +868,7 @@ def test_tally_counts_and_keeps_the_first() -> None:
     ("kind", "types", "relay", "words"),
     [
         ("local", ("host", "prflx"), "", "direct, local network a <-> b"),
-        ("direct", ("srflx", "prflx"), "", "direct, through NAT a <-> b"),
+        ("direct", ("srflx", "prflx"), "", "direct a <-> b"),
         ("direct", ("host", "host"), "", "direct a <-> b"),
         ("relayed", ("host", "relay"), "", "relayed by the other side's server, a <-> b"),
         ("relayed", ("relay", "host"), "turn:t", "relayed by turn:t, a <-> b"),

@@ -64,7 +64,7 @@ def test_offer_with_qr_code_fits_80_by_24(start: Start) -> None:
     assert rows[-4:] == [
         CODE[:80],
         CODE[80:],
-        "On the other machine: p2pcopy receive CODE  (60 min left)",
+        "On the other machine: p2pcopy receive CODE  (1 h left)",
         "If it shows an answer code, paste it here:",
     ]
     assert terminal.cursor() == (43, len(rows) - 1)
@@ -83,14 +83,7 @@ def test_qr_code_has_its_own_two_colours(start: Start) -> None:
 
 def test_offer_of_a_receiver_names_the_other_command(start: Start) -> None:
     terminal = start("waiting", "role=receive")
-    terminal.until_seen("On the other machine: p2pcopy send --to CODE PATH...  (60 min left)")
-
-
-def test_countdown_leaves_what_is_being_typed_alone(start: Start) -> None:
-    terminal = start("typing")
-    screen = filled(terminal.until_seen("(30 min left)"))
-    assert screen[-1] == "If it shows an answer code, paste it here: HALF-TYPED"
-    assert terminal.cursor() == (53, len(screen) - 1)
+    terminal.until_seen("On the other machine: p2pcopy send --to CODE PATH...  (1 h left)")
 
 
 def test_the_prompt_disappears_when_the_other_side_connects_by_itself(start: Start) -> None:
@@ -107,16 +100,20 @@ def test_a_bad_answer_is_told_and_asked_for_again(start: Start) -> None:
     terminal.until_seen("paste it here:")
     terminal.enter("bad")
     screen = filled(terminal.until_seen("(59 min left)"))
-    assert screen[-5:] == [
-        "On the other machine: p2pcopy receive CODE  (60 min left)",
+    assert screen[-6:] == [
+        "On the other machine: p2pcopy receive CODE  (1 h left)",
         "If it shows an answer code, paste it here: bad",
         "warning: The code has a typo. Paste it once more",
+        "Nobody yet. If it failed there, mend it and run it again with this code.",
         "On the other machine: p2pcopy receive CODE  (59 min left)",
         "If it shows an answer code, paste it here:",
     ]
     terminal.enter("GOOD")
     screen = filled(terminal.until_seen("Connecting"))
-    assert screen[-2:] == ["If it shows an answer code, paste it here: GOOD", "Connecting to the other side"]
+    assert screen[-2:] == [
+        "If it shows an answer code, paste it here: GOOD",
+        "Connecting to the other side  (59 min left)",
+    ]
 
 
 def test_answer_code(start: Start) -> None:
@@ -141,8 +138,8 @@ def test_consent_shows_the_manifest_and_leaves_the_cursor_at_the_question(start:
 
 def test_consent_fits_a_small_terminal(start: Start) -> None:
     terminal = start("consent", "role=receive", columns=40, rows=15)
-    screen = filled(terminal.until(lambda rows: "lists all]" in "".join(rows)))
-    assert screen[0] == "  photos/"
+    screen = filled(terminal.until(lambda rows: "lists all]" in " ".join(rows)))
+    assert "  photos/" in screen
     assert len(screen) <= 15
 
 
@@ -186,17 +183,20 @@ def test_result_with_what_was_skipped(start: Start) -> None:
         "  renamed b.txt → b (1).txt",
         "Received 38 files, 285.0 MiB in 12 s (23.1 MiB/s)",
         "2 skipped",
-        "direct, local network 10.0.0.2:4242 ⇄ 10.0.0.3:5151, 0.4 ms",
+        "Path: direct, local network, 0.4 ms",
         "THE END",
     ]
 
 
 def test_result_with_what_failed_cannot_be_styled_by_a_name(start: Start) -> None:
     screen = filled(start("incomplete").until_seen("THE END"))
-    assert screen[:3] == [
+    assert screen[:2] == [
         "  failed  tree/\\x1b]0;owned\\x07[bold]x[/bold]: no space left on device",
         "Sent 38 files, 285.0 MiB in 12 s (23.1 MiB/s)",
+    ]
+    assert screen[-3:-1] == [
         "Not complete: 1 failed, 2 skipped",
+        "The same two commands, with fresh codes, send what is missing.",
     ]
 
 
@@ -238,10 +238,11 @@ def test_qr_code_is_left_out_with_a_word_where_it_does_not_fit(start: Start) -> 
     assert screen[-2:] == ["p2pcopy receive CODE", "Answer code, if any:"]
 
 
-def test_without_unicode(start: Start) -> None:
-    screen = filled(start("waiting", PYTHONIOENCODING="ascii").until_seen("paste it here:"))
+@pytest.mark.parametrize(("encoding", "locale"), [("ascii", "C.UTF-8"), ("", "C")], ids=["encoding", "locale"])
+def test_without_unicode(start: Start, encoding: str, locale: str) -> None:
+    screen = filled(start("waiting", PYTHONIOENCODING=encoding, LC_ALL=locale).until_seen("paste it here:"))
     assert screen[0] == "QR code left out: the terminal's character set lacks block elements."
-    screen = filled(start("moving", PYTHONIOENCODING="ascii").until_seen("1 failed"))
+    screen = filled(start("moving", PYTHONIOENCODING=encoding, LC_ALL=locale).until_seen("1 failed"))
     assert " 42%  ########------------  120.0 MiB of 285.0 MiB  23.1 MiB/s  7 s left" in screen
     assert any("203.0.113.7:50001 <->" in row for row in screen)
 

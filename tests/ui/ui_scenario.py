@@ -67,16 +67,6 @@ def waiting(reporter: Reporter) -> None:
     reporter.tell(events.Connected(LAN))
 
 
-def typing(reporter: Reporter) -> None:
-    """The countdown changes while something stands behind the prompt."""
-    reporter.tell(events.Code("offer", CODE, 3600.0))
-    reporter.tell(events.Waiting("for_answer", 3600.0))
-    sys.stderr.write("HALF-TYPED")
-    sys.stderr.flush()
-    reporter.tell(events.Waiting("for_answer", 1800.0))
-    stop()
-
-
 def one_paste(reporter: Reporter) -> None:
     """The other side connects by itself while the prompt stands."""
     reporter.tell(events.Code("offer", CODE, 3600.0))
@@ -153,7 +143,7 @@ def unknown(reporter: Reporter) -> None:
 
 SCENARIOS: dict[str, Callable[[Reporter], None]] = {
     story.__name__: story
-    for story in (waiting, typing, one_paste, answer, consent, moving, finished, incomplete, failed, unknown)
+    for story in (waiting, one_paste, answer, consent, moving, finished, incomplete, failed, unknown)
 }
 
 

@@ -17,8 +17,8 @@ SCENARIO = Path(__file__).with_name("ui_scenario.py")
 LIMIT_S = 20.0
 
 
-class Terminal:
-    """One window that runs a scenario. columns, rows: its size; program: instead of scenarios; environment: on top of ours."""
+class Tmux:
+    """One window that runs a command. columns, rows: its size; options: of tmux; environment: on top of ours."""
 
     def __init__(
         self,
@@ -26,7 +26,6 @@ class Terminal:
         *command: str,
         columns: int = 80,
         rows: int = 24,
-        program: Sequence[str] = (sys.executable, str(SCENARIO)),
         options: str = "",
         **environment: str,
     ) -> None:
@@ -37,10 +36,29 @@ class Terminal:
         )
         values = {"PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C.UTF-8"} | environment
         inside = ["env", "-u", "NO_COLOR", "-u", "COLORTERM", *(f"{key}={value}" for key, value in values.items())]
-        inside += [*program, *command]
         self._tmux(
-            "-u", "-f", str(configuration), "new-session", "-d", "-x", str(columns), "-y", str(rows), shlex.join(inside)
+            "-u",
+            "-f",
+            str(configuration),
+            "new-session",
+            "-d",
+            "-c",
+            str(directory),
+            "-x",
+            str(columns),
+            "-y",
+            str(rows),
+            shlex.join([*inside, *command]),
         )
+
+    def press(self, *keys: str) -> None:
+        """Keys as tmux names them: C-c, Enter, BSpace."""
+        self._tmux("send-keys", *keys)
+
+    def paste(self, text: str) -> None:
+        """At once, as from a clipboard."""
+        self._tmux("set-buffer", text)
+        self._tmux("paste-buffer")
 
     def enter(self, text: str) -> None:
         self._tmux("send-keys", "-l", text)
@@ -94,3 +112,57 @@ class Terminal:
         socket = self._tmux("display-message", "-p", "#{socket_path}").strip()
         self._tmux("kill-server")
         Path(socket).unlink(missing_ok=True)
+
+
+class Terminal(Tmux):
+    """One window that runs a scenario of ui_scenario.py. program: instead of scenarios."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *command: str,
+        columns: int = 80,
+        rows: int = 24,
+        program: Sequence[str] = (sys.executable, str(SCENARIO)),
+        options: str = "",
+        **environment: str,
+    ) -> None:
+        super().__init__(directory, *program, *command, columns=columns, rows=rows, options=options, **environment)
+
+
+class Shell(Tmux):
+    """One window with a shell, in the given directory. p2pcopy is its p2pcopy."""
+
+    PROMPT = "ready> "
+
+    def __init__(self, directory: Path, *, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        command = directory / "bin" / "p2pcopy"
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m p2pcopy "$@"\n')
+        command.chmod(0o755)
+        values = {
+            "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(directory),
+            "PS1": self.PROMPT,
+            "HISTFILE": "",
+        }
+        super().__init__(directory, "bash", "--norc", "--noprofile", columns=columns, rows=rows, **values | environment)
+        self.until_seen(self.PROMPT.rstrip())
+
+    def run(self, *command: str | Path) -> None:
+        """Begin a command."""
+        self.enter(shlex.join(map(str, command)))
+
+    def until_ready(self) -> list[str]:
+        """The screen when the shell takes the next command."""
+        return self.until(lambda rows: _last(rows).rstrip() == self.PROMPT.rstrip())
+
+    def result(self, command: str) -> str:
+        """What a short command writes, in one line."""
+        self.enter(f'clear; echo "=$({command})="')
+        rows = self.until(lambda rows: any(row.startswith("=") and row.rstrip().endswith("=") for row in rows))
+        return next(row for row in rows if row.startswith("=")).strip("= ")
+
+
+def _last(rows: list[str]) -> str:
+    return next((row for row in reversed(rows) if row.strip()), "")
