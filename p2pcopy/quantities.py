@@ -30,8 +30,8 @@ def rate(bytes_per_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: "3.2 s", "42 s", "2 min 05 s", "1 h", "1 h 02 min", "3 d 04 h"."""
-    if round(seconds, 1) < 10:
+    """A time span in its two largest units: "3.2 s" (3 s for an integer), "42 s", "2 min 05 s", "1 h", "3 d 04 h"."""
+    if round(seconds, 1) < 10 and not isinstance(seconds, int):
         return f"{seconds:.1f} s"
     return _two_units(round(seconds))
 

@@ -42,7 +42,8 @@ def test_rate() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0, "0 s"),
         (3.21, "3.2 s"),
         (9.96, "10 s"),
         (42.4, "42 s"),
