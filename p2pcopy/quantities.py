@@ -17,6 +17,13 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def sizes(one: int, other: int) -> tuple[str, str]:
+    """Both as size(), to the byte where different ones would read the same."""
+    if one != other and size(one) == size(other):
+        return f"{one:,} B", f"{other:,} B"
+    return size(one), size(other)
+
+
 def share(done: int, total: int) -> str:
     """A part of a whole: "1.2 of 2.0 GiB", "512 B of 2.0 GiB"."""
     part, unit = size(done).split(" ")
