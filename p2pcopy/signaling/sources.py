@@ -49,7 +49,7 @@ def code_source(
         return _Fetched(clipboard.paste)
     if pictures.is_picture(Path(spec)):
         return _picture(Path(spec))
-    return _road(spec, stdin, on_camera) or Literal(spec)
+    return _road(spec, stdin, on_camera) or (_picture(Path(spec)) if _is_meant_for_picture(spec) else Literal(spec))
 
 
 def answer_source(spec: str, stdin: Lines, *, on_camera: Callable[[str], None] = _nobody) -> LineSource:
@@ -60,6 +60,11 @@ def answer_source(spec: str, stdin: Lines, *, on_camera: Callable[[str], None] =
             f"{spec!r} is not a place to read an answer from", "Give - for standard input, @FILE, fd:N or camera:NAME."
         )
     return found
+
+
+def _is_meant_for_picture(spec: str) -> bool:
+    """Whether it names a picture that is not there. A code has no dot; a command line that holds one has blanks."""
+    return len(spec.split()) == 1 and spec.lower().endswith(pictures.PICTURES)
 
 
 def _road(spec: str, stdin: Lines, on_camera: Callable[[str], None]) -> LineSource | None:

@@ -60,6 +60,8 @@ def test_a_picture(at: str, tmp_path: Path) -> None:
 def test_a_picture_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError, match="cannot be read"):
         run(lines(answer_source(f"@{tmp_path}/code.png", Lines())))
+    with pytest.raises(LocalFileError, match=r"/cod\.png' cannot be read: No such file"):  # no code has a dot in it
+        run(lines(code_source(f"{tmp_path}/cod.png", Lines())))
 
 
 def test_a_camera(tmp_path: Path) -> None:

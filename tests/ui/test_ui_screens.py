@@ -125,7 +125,7 @@ def test_answer_code(start: Start) -> None:
 def test_consent_shows_the_manifest_and_leaves_the_cursor_at_the_question(start: Start) -> None:
     terminal = start("consent", "role=receive")
     screen = filled(terminal.until_seen("[y/N, l lists all]"))
-    assert "      IMG_2232.jpg               7.0 MiB, exists: asked" in screen
+    assert "      IMG_2232.jpg               7.0 MiB, exists: you are asked" in screen
     assert "  evil\\x1b[2J\\u202egpj.exe[red]  1 B" in screen
     assert screen[-4:] == [
         "  ... and 4,986 more",
@@ -196,7 +196,7 @@ def test_result_with_what_failed_cannot_be_styled_by_a_name(start: Start) -> Non
     ]
     assert screen[-3:-1] == [
         "Not complete: 1 failed, 2 skipped",
-        "The same two commands, with fresh codes, send what is missing.",
+        "Mend that; then the same two commands, with fresh codes, send what is missing.",
     ]
 
 
