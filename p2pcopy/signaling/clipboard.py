@@ -15,7 +15,7 @@ from p2pcopy.errors import UsageError
 from p2pcopy.signaling.exchange import threaded
 
 LIMIT_S: Final = 3.0
-_INSTALL: Final = 'Install it with pip install "p2pcopy[clipboard]", or copy the code by hand.'
+_INSTALL: Final = 'Install it with pip install "p2pcopy[clipboard]" (with pipx: pipx inject p2pcopy copykitten)'
 _NO_ESCAPES: Final = (
     "",
     "dumb",
@@ -45,7 +45,7 @@ class Clipboard:
             with suppress(OSError):
                 await threaded(lambda: terminal(osc52(text, self.environment)))
         elif not copied:
-            raise UsageError(f"the code cannot be copied: {reason}", _INSTALL)
+            raise UsageError(f"the code cannot be copied: {reason}", f"{_INSTALL}, or copy the code by hand.")
         return copied
 
     @property
@@ -80,7 +80,7 @@ async def paste() -> str:
     except ImportError as error:
         raise UsageError(
             "reading the clipboard needs copykitten, which is not installed",
-            'Install it with pip install "p2pcopy[clipboard]", or give the code as text.',
+            f"{_INSTALL}, or give the code as text.",
         ) from error
     try:
         async with asyncio.timeout(LIMIT_S):
