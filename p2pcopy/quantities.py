@@ -17,6 +17,13 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def sizes(one: int, other: int) -> tuple[str, str]:
+    """Both as size(), to the byte where different ones would read the same."""
+    if one != other and size(one) == size(other):
+        return f"{one:,} B", f"{other:,} B"
+    return size(one), size(other)
+
+
 def share(done: int, total: int) -> str:
     """A part of a whole: "1.2 of 2.0 GiB", "512 B of 2.0 GiB"."""
     part, unit = size(done).split(" ")
@@ -30,8 +37,8 @@ def rate(bytes_per_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: "3.2 s", "42 s", "2 min 05 s", "1 h", "1 h 02 min", "3 d 04 h"."""
-    if round(seconds, 1) < 10:
+    """A time span in its two largest units: "3.2 s" (3 s for an integer), "42 s", "2 min 05 s", "1 h", "3 d 04 h"."""
+    if round(seconds, 1) < 10 and not isinstance(seconds, int):
         return f"{seconds:.1f} s"
     return _two_units(round(seconds))
 

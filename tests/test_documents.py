@@ -25,7 +25,7 @@ FLAGS = {flag for command in PROGRAM.all for flag in command.flags}
 # Flags of other programs that the pages name.
 FOREIGN = {
     "command-line.md": "--user",
-    "development.md": "--delay --flows --input --isolated --labs --later --loss --only --queues --rtts --seconds --secret "
+    "development.md": "--delay --flows --keep --input --isolated --labs --later --loss --only --queues --rtts --seconds --secret "
     "--together",
     "performance.md": "--conditions --list --minutes --rounds",
     "reliability.md": "--files --jobs --kind --mib --runs --seed",

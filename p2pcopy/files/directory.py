@@ -15,6 +15,7 @@ from p2pcopy.errors import InternalError, LocalFileError
 from p2pcopy.events import FileStatus, Mark
 from p2pcopy.files import faults
 from p2pcopy.files.dirs import OpenDirectories, split
+from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.journalfile import Journaling
 from p2pcopy.files.made import MadeDirectories
 from p2pcopy.files.names import display
@@ -45,7 +46,7 @@ class DirectoryStore:
     journaling: which files the next run can go on with in the middle.
     open_parts: how many files in work have open descriptors; the others are closed and opened again.
     group_files, group_bytes, group_s (seconds): a group of whole files is committed when it reaches one of them.
-    Memory: nothing for a file that is neither in work nor waiting, about 300 bytes for a directory made or a link.
+    Memory: nothing for a file that is neither in work nor waiting, about 300 bytes and its path for a directory made.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class DirectoryStore:
         self._waiting_since = 0.0
         self._placed: list[PartFile] = []
         self._failed: dict[int, Outcome] = {}
-        self._links: list[tuple[int, Entry]] = []
+        self._links: EntryLog | None = None  # with the index of each in place of where it is
         self._writeback = Writeback()
         self._stopped = threading.Event()
         self._closed = True
@@ -84,6 +85,8 @@ class DirectoryStore:
         """Make the directory if it is missing, and try whether it can be written. Raises LocalFileError."""
         self._root = Root(self._path)
         self._closed = False
+        if not self._root.folds_names:  # there the name gate sees to it
+            self._placing.began_ns = self._root.began_ns
         self._directories = OpenDirectories(self._root.directory)
         self._syncer = Syncer(self._root.directory)
         self._umask = os.umask(0o077)
@@ -213,7 +216,9 @@ class DirectoryStore:
 
     def other(self, index: int, entry: Entry) -> list[Outcome]:
         if entry.kind is Kind.LINK:
-            self._links.append((index, entry))
+            if self._links is None:
+                self._links = EntryLog()
+            self._links.append(entry, str(index))
             return []
         try:
             return [] if self._made.add(index, entry) else [Outcome(index, FileStatus.DONE)]
@@ -241,8 +246,9 @@ class DirectoryStore:
 
     def finish(self) -> list[Outcome]:
         outcomes = self.flush()
-        outcomes += [self._make_link(index, entry) for index, entry in self._links]
-        self._links.clear()
+        if self._links is not None:
+            outcomes += [self._make_link(int(index), entry) for entry, index in self._links]
+            self._forget_links()
         self._made.sync_changed()
         outcomes += self._made.finish()
         self._root.sync()
@@ -261,6 +267,7 @@ class DirectoryStore:
         self._placed.clear()
         self._parts.leave_all()
         self._made.leave()
+        self._forget_links()
         self._directories.close()
         self._root.close()
 
@@ -316,6 +323,11 @@ class DirectoryStore:
             with suppress(OSError):
                 part.discard_journal(self._directories.get(part.parent))
         self._placed.clear()
+
+    def _forget_links(self) -> None:
+        links, self._links = self._links, None
+        if links is not None:
+            links.close()
 
     def _make_link(self, index: int, entry: Entry) -> Outcome:
         parent, name = split(entry.path)

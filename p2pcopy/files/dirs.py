@@ -127,6 +127,16 @@ class Directory:
         else:
             self._rename_by_link(old, new)
 
+    def finish_rename(self, old: str, new: str) -> bool:
+        """Whether a rename() was killed between its two steps, so that both names were of one file; the old one is gone then."""
+        try:
+            is_half = os.path.samestat(self.lstat(old), self.lstat(new))
+        except FileNotFoundError:
+            return False
+        if is_half:
+            self.remove(old)
+        return is_half
+
     def replace(self, old: str, new: str) -> None:
         """Rename over a file or link, atomically. Raises IsADirectoryError or another OSError for a directory."""
         os.replace(self._at(old), self._at(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)

@@ -49,11 +49,11 @@ class Unread:
 def find(root: str) -> Generator[Leftover | Unread, None, None]:
     """All leftovers below a directory, sorted by their names, without following links. Raises LocalFileError for root itself.
 
-    Two descriptors are open for each level of depth, and the names of leftovers and directories of each level are kept.
+    A descriptor is open for each level of depth, and the names of leftovers and directories of each level are kept.
     """
     top = _open(root)
     try:
-        yield from _search(top, "", _is_below_destination(top))
+        yield from _search(top)
     finally:
         top.close()
 
@@ -110,51 +110,79 @@ def _is_below_destination(directory: Directory) -> bool:
     return False
 
 
-def _search(directory: Directory, path: str, occupied: bool) -> Iterator[Leftover | Unread]:
-    """occupied: a transfer is running further up."""
-    prefix = f"{path}/" if path else ""
-    occupied = occupied or _is_destination(directory)
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A directory that is being searched. names: those to come, the next one last; occupied: a transfer is running there."""
+
+    directory: Directory
+    path: str
+    names: list[str]
+    occupied: bool
+
+
+def _search(top: Directory) -> Iterator[Leftover | Unread]:
+    """Depth is bounded by the descriptors that the system gives, not by Python's stack."""
+    levels: list[_Level] = []
     try:
-        with directory.scan() as entries:
-            names = sorted(
-                entry.name for entry in entries if _has_name(entry.name) or entry.is_dir(follow_symlinks=False)
-            )
+        levels.append(_listed(top, "", _is_below_destination(top)))
     except OSError as error:
-        yield Unread(path, faults.reason(error))
-        return
-    for name in names:
-        if not _has_name(name):
-            yield from _search_below(directory, name, prefix + name, occupied)
-        elif (found := _look(directory, name, prefix, occupied)) is not None:
-            yield found
-
-
-def _search_below(directory: Directory, name: str, path: str, occupied: bool) -> Iterator[Leftover | Unread]:
+        yield Unread("", faults.reason(error))
     try:
-        below = directory.child(name)
+        while levels:
+            if not levels[-1].names:
+                levels.pop().directory.close()
+                continue
+            yield from _next(levels)
+    finally:
+        for level in levels:
+            level.directory.close()
+
+
+def _next(levels: list[_Level]) -> Iterator[Leftover | Unread]:
+    """One name more of the deepest level."""
+    level = levels[-1]
+    name = level.names.pop()
+    path = f"{level.path}/{name}" if level.path else name
+    if _has_name(name):
+        if (found := _look(level.directory, name, path, level.occupied)) is not None:
+            yield found
+        return
+    try:
+        levels.append(_below(level, name, path))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         yield Unread(path, faults.reason(error))
-        return
+
+
+def _below(level: _Level, name: str, path: str) -> _Level:
+    directory = level.directory.child(name)
     try:
-        yield from _search(below, path, occupied)
-    finally:
-        below.close()
+        return _listed(directory, path, level.occupied)
+    except BaseException:
+        directory.close()
+        raise
+
+
+def _listed(directory: Directory, path: str, occupied: bool) -> _Level:
+    """occupied: a transfer is running further up. Raises OSError."""
+    with directory.scan() as entries:
+        names = [entry.name for entry in entries if _has_name(entry.name) or entry.is_dir(follow_symlinks=False)]
+    return _Level(directory, path, sorted(names, reverse=True), occupied or _is_destination(directory))
 
 
 def _has_name(name: str) -> bool:
     return name.startswith(".") and name.endswith((PART_SUFFIX, JOURNAL_SUFFIX))
 
 
-def _look(directory: Directory, name: str, prefix: str, occupied: bool) -> Leftover | None:
+def _look(directory: Directory, name: str, path: str, occupied: bool) -> Leftover | None:
     """What the part file or lone journal of this name is; None for what is no such file, or is told of with its part file."""
     status = _status(directory, name)
     if status is None:
         return None
     alone = Leftover(
-        path=prefix + name,
-        file=prefix + final if (final := plain.final_name(name)) else "",
+        path=path,
+        file=path.removesuffix(name) + final if (final := plain.final_name(name)) else "",
         held=0,
         size=None,
         taken=_taken(status),

@@ -28,6 +28,11 @@ _RENAME_NOREPLACE: Final = 1
 _AT_EMPTY_PATH: Final = 0x1000
 _STATX_BTIME: Final = 0x800
 _STATX: Final = struct.Struct("=I76xqI164x")
+# openat2(2): its number is the same on all machines that Python runs on; struct open_how has flags, mode and resolve
+_OPENAT2: Final = 437
+_AT_FDCWD: Final = -100
+_OPEN_HOW: Final = struct.Struct("=QQQ")
+_RESOLVE_NO_SYMLINKS: Final = 4
 
 # statfs(2). On these, syncfs() is as good as an fsync() of every file; on FUSE and on network file systems it is not always.
 _LOCAL_FILE_SYSTEMS: Final = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630})
@@ -55,6 +60,7 @@ _syncfs = _load("syncfs", _FD)
 _fstatfs = _load("fstatfs", _FD, ctypes.c_char_p)
 _statx = _load("statx", _FD, _NAME, _FLAGS, ctypes.c_uint, _NAME)
 _renameat2 = _load("renameat2", _FD, _NAME, _FD, _NAME, ctypes.c_uint)
+_syscall = _load("syscall", ctypes.c_long, _FD, _NAME, _NAME, ctypes.c_size_t)
 
 
 def reserve(fd: int, size: int) -> bool:
@@ -119,9 +125,14 @@ def sync_data(fd: int) -> None:
 
 
 def flush_drive(fd: int) -> None:
-    """fsync() on macOS leaves the data in the drive's own cache; one full sync empties it for all files before it."""
+    """fsync() on macOS leaves the data in the drive's own cache; a full sync empties it for all files before. Raises OSError."""
     if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            # Network file systems and some drivers have no such thing: the fsync() before it is all that can be had there.
+            if error.errno not in (*_UNSUPPORTED, errno.ENOTTY):
+                raise
 
 
 def birth(fd: int) -> tuple[int, int] | None:
@@ -142,6 +153,21 @@ def birth(fd: int) -> tuple[int, int] | None:
 def rename_without_replacing(dir_fd: int, old: str, new: str) -> bool:
     """Rename within a directory, atomically. False where that cannot be done. Raises FileExistsError and other OSError."""
     return _done(_renameat2, dir_fd, os.fsencode(old), dir_fd, os.fsencode(new), _RENAME_NOREPLACE)
+
+
+def open_straight(path: str, flags: int) -> int:
+    """As os.open(), and no part of the path may be a symbolic link (ELOOP); where that cannot be had, flags alone count."""
+    how = _OPEN_HOW.pack(flags | getattr(os, "O_CLOEXEC", 0), 0, _RESOLVE_NO_SYMLINKS)
+    while _syscall is not None:
+        descriptor = _syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+        if descriptor >= 0:
+            return descriptor
+        number = ctypes.get_errno()
+        if number in _UNSUPPORTED:
+            break
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number), path)
+    return os.open(path, flags)
 
 
 def _done(call: _Call | None, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> bool:

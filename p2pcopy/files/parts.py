@@ -73,7 +73,12 @@ class PartFile:
     def create(cls, directory: Directory, path: str, owner: int, reserve: int) -> Self:
         """A new one; an old one that nobody is writing is replaced. reserve: bytes to reserve on the disk, 0 for none."""
         name = split(path)[1]
-        fd, replaced = plain.create(directory, part_name(name), owner)
+        try:
+            fd, replaced = plain.create(directory, part_name(name), owner)
+        except PartFault:
+            if not directory.finish_rename(part_name(name), name):
+                raise
+            fd, replaced = plain.create(directory, part_name(name), owner)[0], True
         part = cls(path, owner, fd)
         try:
             if replaced:

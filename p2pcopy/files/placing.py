@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -32,10 +35,15 @@ _REASONS: Final = {
 
 
 class Placing:
-    """The policy for names that are taken. existing: ASK and REFUSE leave what is there and fail the entry."""
+    """The policy for names that are taken. existing: ASK and REFUSE leave what is there and fail the entry.
+
+    began_ns: by the clock of the destination, in nanoseconds since 1970: where names that were let in may be one in some directory,
+    what changed after it may be this run's own.
+    """
 
     def __init__(self, existing: Existing) -> None:
         self.existing = existing
+        self.began_ns = sys.maxsize
         self._numbered: set[int] = set()
 
     def expect(self, path: str) -> None:
@@ -99,10 +107,12 @@ class Placing:
             place(name)
             return Outcome(index, FileStatus.DONE)
         except FileExistsError:
-            obstacle = obstacle_of(directory.lstat(name))
-        if (verdict := self._verdict(index, obstacle)) is not None:
+            found = directory.lstat(name)
+        if (verdict := self._verdict(index, obstacle_of(found))) is not None:
             return verdict
         if self.existing is Existing.REPLACE:
+            if found.st_ctime_ns >= self.began_ns and _has_twin(directory, name, found):
+                return Outcome(index, FileStatus.FAILED, "it has the name of another one here, where case is ignored")
             replace()
             return Outcome(index, FileStatus.DONE)
         for other in numbered(name):
@@ -181,6 +191,15 @@ def obstacle_of(found: os.stat_result) -> Obstacle:
     if stat.S_ISREG(found.st_mode):
         return Obstacle.FILE
     return Obstacle.DIRECTORY if is_real_directory(found) else Obstacle.SPECIAL
+
+
+def _has_twin(directory: Directory, name: str, found: os.stat_result) -> bool:
+    """Whether this directory takes other names for this one, as it may be on a file system of its own. Raises OSError."""
+    for twin in {name.swapcase(), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)} - {name}:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(directory.lstat(twin), found):
+                return True
+    return False
 
 
 def _joined(parent: str, name: str) -> str:

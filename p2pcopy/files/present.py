@@ -155,10 +155,11 @@ class Present:
             return Outcome(index, FileStatus.FAILED, self._reason(error))
 
     def _remove_orphan(self, entry: Entry) -> None:
-        """The journal of a run that was killed after it gave the file its name, and before it removed this."""
+        """The journal of a run that was killed after it gave the file its name, and before it removed this, or its part file."""
         parent, name = split(entry.path)
         try:
             directory = self._directories.get(parent)
+            directory.finish_rename(part_name(name), name)
             try:
                 directory.lstat(part_name(name))
             except FileNotFoundError:

@@ -25,7 +25,7 @@ class Root:
     """An open destination. path: of this side's user, so links in it are followed. Raises LocalFileError when it cannot be used.
 
     folds_names: its file system takes names for one that differ in case or in Unicode normalization. owner: of files that are made
-    here, as stat() tells it; on some file systems that is not this process's user.
+    here, as stat() tells it; on some file systems that is not this process's user. began_ns: when it was tried out, by its clock.
     """
 
     def __init__(self, path: str) -> None:
@@ -111,6 +111,7 @@ class Root:
         try:
             made = os.fstat(fd)
             self.owner = made.st_uid
+            self.began_ns = made.st_ctime_ns
             self.folds_names = any(
                 self._is_there(twin) for twin in (probe.upper(), unicodedata.normalize("NFC", probe))
             )

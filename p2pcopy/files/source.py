@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from p2pcopy.config import MIB, Compress, VerifyResume
 from p2pcopy.errors import InternalError, ProtocolError
+from p2pcopy.files import native
 from p2pcopy.files.compression import Compression
 from p2pcopy.files.compression import Kind as Compressible
 from p2pcopy.files.entrylog import EntryLog
@@ -343,12 +344,12 @@ class BlockReader:
 def _open_unchanged(entry: Entry, local: str) -> int:
     """A descriptor of the file that the entry was made from, and of no other."""
     try:
-        descriptor = os.open(local, _OPEN_FLAGS)
+        descriptor = native.open_straight(local, _OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _Gone(FaultReason.VANISHED) from error
     except OSError as error:
-        # O_NOFOLLOW has another error on every system: look what is there.
-        raise _Gone(FaultReason.CHANGED if os.path.islink(local) else FaultReason.UNREADABLE) from error
+        # A link on the way has another error on every system: look what is there.
+        raise _Gone(FaultReason.UNREADABLE if local == os.path.realpath(local) else FaultReason.CHANGED) from error
     try:
         _check_unchanged(entry, descriptor)
     except _Gone:

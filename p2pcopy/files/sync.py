@@ -38,7 +38,10 @@ class Syncer:
             except OSError as error:
                 failures[part] = error
         if rest:
-            native.flush_drive(rest[-1].open_fd)
+            try:
+                native.flush_drive(rest[-1].open_fd)
+            except OSError as error:
+                failures |= dict.fromkeys(rest, error)
         return failures
 
     def covers(self, device: int) -> bool:

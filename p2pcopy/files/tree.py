@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from p2pcopy.errors import LocalFileError, P2PCopyError, UsageError
+from p2pcopy.files import native
 from p2pcopy.files.names import BadName, check_entry, check_path, display, is_reserved
 from p2pcopy.transfer.items import Found, Left
 from p2pcopy.transfer.wire import Entry, Kind
@@ -22,6 +23,7 @@ DEFAULT_STDIN_NAME: Final = "stdin"
 
 _STREAM_MODE: Final = 0o644
 _PROBE_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_LIST_FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _SPECIAL: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -156,8 +158,7 @@ class _Walk:
         identity = status.st_dev, status.st_ino
         if self._follow and any(level.identity == identity for level in self._levels):
             return Left(entry.path, "leads back to a directory that it is in")
-        # As bytes: half the memory of str with surrogates in a huge directory, and sorted as documented.
-        names = os.listdir(os.fsencode(local))
+        names = _names(local)
         names.sort(reverse=True)
         self._levels.append(_Level(entry.path, local, names, identity))
         return Found(entry, local)
@@ -175,6 +176,21 @@ def _link(entry: Entry, local: str) -> Found | Left:
     except BadName as error:
         return Left(entry.path, error.reason)
     return Found(entry, local)
+
+
+def _names(local: str) -> list[bytes]:
+    """What is in a directory, unless a link has appeared on the way to it. Raises OSError.
+
+    As bytes: half the memory of str with surrogates in a huge directory, and sorted as documented.
+    """
+    if os.scandir not in os.supports_fd:
+        return os.listdir(os.fsencode(local))
+    descriptor = native.open_straight(local, _LIST_FLAGS)
+    try:
+        with os.scandir(descriptor) as entries:
+            return [os.fsencode(entry.name) for entry in entries]
+    finally:
+        os.close(descriptor)
 
 
 def _leads_elsewhere(status: os.stat_result) -> bool:

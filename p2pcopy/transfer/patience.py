@@ -16,7 +16,7 @@ class Patience:
         self._said = self._moved = now
 
     def said(self, now: float, *, moved: bool) -> None:
-        """The receiver told something of what it was sent. moved: there is more room, or more is stored."""
+        """The receiver told something of what it was sent. moved: a message found room, or more is stored or reported."""
         self._said = now
         if moved:
             self._moved = now

@@ -13,8 +13,7 @@ from p2pcopy.config import Existing, TransferLimits
 from p2pcopy.errors import ConnectionLost, Declined, DryRun, LocalFileError
 from p2pcopy.events import Mark
 from p2pcopy.files.names import display
-from p2pcopy.quantities import count
-from p2pcopy.quantities import size as size_of
+from p2pcopy.quantities import count, sizes
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.items import Room
 from p2pcopy.transfer.ledger import ranges_of
@@ -256,16 +255,18 @@ class ReceiveSession(Session):
         self._check_size(self._room.size)
         needed = self._room.size - self._room.reusable
         if self._free_bytes is not None and needed > self._free_bytes:
+            free, wanted = sizes(self._free_bytes, needed)
             raise LocalFileError(
-                f"the destination has {size_of(self._free_bytes)} free, and {size_of(needed)} are needed",
+                f"the destination has {free} free, and {wanted} are needed",
                 "Free some space there, or choose another place with --output.",
             )
 
     def _check_size(self, total: int) -> None:
         """Before anything comes, and, since nobody knows the size of a stream, as it comes."""
         if self._consent.max_bytes is not None and total > self._consent.max_bytes:
+            offered, allowed = sizes(total, self._consent.max_bytes)
             raise Declined(
-                f"the offer has {size_of(total)}, more than the {size_of(self._consent.max_bytes)} that the receiver allows",
+                f"the offer has {offered}, more than the {allowed} that the receiver allows",
                 "The receiver can allow more with --max-size.",
             )
 

@@ -180,15 +180,16 @@ class Sender(Conversation[SendData | Accepted | Unusable | Reread | Reported]):
         self._actions.append(Accepted(go.upto, tuple(go.skip), tuple(held)))
 
     def _take_credit(self, credit: wire.Credit, size: int, now: float) -> None:
-        moved = credit.limit > self._outbox.credit.limit or credit.stored > self.bytes_stored
-        self._patience.said(now, moved=moved)
         self._outbox.credit.grant(credit.limit)
         if not self.bytes_stored <= credit.stored <= self.bytes_read:
             raise ProtocolError(
                 "the other side has stored less than before, or more than was sent to it", wire.UPDATE_HINT
             )
+        queued, stored = self._outbox.queued, self.bytes_stored
         self.bytes_stored = credit.stored
         self._pump()
+        # Credit that no message fits into moves nothing.
+        self._patience.said(now, moved=credit.stored > stored or self._outbox.queued < queued)
 
     def _take_again(self, again: wire.Again, size: int, now: float) -> None:
         entry = again.entry
@@ -209,7 +210,7 @@ class Sender(Conversation[SendData | Accepted | Unusable | Reread | Reported]):
         self._pump()
 
     def _take_results(self, results: wire.Results, size: int, now: float) -> None:
-        self._patience.said(now, moved=True)
+        self._patience.said(now, moved=bool(results.done or results.failed))
         self._ledger.report_done(results.done)
         failed = tuple(line for line in results.failed if self._ledger.report_failed(line[0]))
         self._failed_there += len(results.failed)

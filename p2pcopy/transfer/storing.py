@@ -85,7 +85,7 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one entry, with what is to be said of it."""
+    """What became of one entry. path: where there is something to be said of it."""
 
     outcome: Outcome
     path: str
@@ -240,7 +240,9 @@ class StoreWork:
 
 
 def _fate(outcome: Outcome, entry: Entry) -> Fate:
-    return Fate(outcome, entry.path, entry.kind is Kind.FILE)
+    is_file = entry.kind is Kind.FILE
+    # All links and directories come at once in the end.
+    return Fate(outcome, entry.path if is_file or not outcome.ok else "", is_file)
 
 
 def _places(met: bytes, mark: int) -> Iterator[int]:

@@ -106,8 +106,14 @@ def test_verbose_says_how_data_moves(start: Processes) -> None:
     assert "\ndata path: stock, because it is switched off\n" in received.err
 
 
-def test_others_need_not_know(start: Processes) -> None:
-    for end in transfer(start, FAST, STOCK):
+def test_a_slow_data_path_is_told_to_both(start: Processes) -> None:
+    sent, received = transfer(start, FAST, STOCK)
+    assert "the other side does not use the fast data path\n" in sent.err
+    assert "the fast data path is not used here, because it is switched off\n" in received.err
+
+
+def test_a_fast_one_is_not_talked_of(start: Processes) -> None:
+    for end in transfer(start, FAST, FAST):
         assert "data path" not in end.err
 
 

@@ -105,9 +105,10 @@ class Disk:
 
     # What a power failure leaves.
 
-    def after_worst_failure(self, where: Path) -> Disk:
-        """A copy at where, which must not exist, after the whole log: nothing is kept but what was synced."""
-        return self._copied(len(self.log), random.Random(0), where, keep=0.0, ordered=False)
+    def after_worst_failure(self, where: Path, moment: int | None = None) -> Disk:
+        """A copy at where, which must not exist, after the first steps of the log or all: nothing is kept but what was synced."""
+        steps = len(self.log) if moment is None else moment
+        return self._copied(steps, random.Random(0), where, keep=0.0, ordered=False)
 
     def after_failure(self, moment: int, rng: random.Random, where: Path) -> Disk:
         """A copy at where, which must not exist, as a disk may have it after the first steps of the log."""

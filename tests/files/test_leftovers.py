@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +22,9 @@ from p2pcopy.files.leftovers import Leftover, Unread
 from p2pcopy.files.plain import part_name
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.wire import Entry, Kind
+
+if sys.platform != "win32":
+    import resource
 
 MIB = 1 << 20
 ENTRY = Entry(Kind.FILE, "f", 4 * MIB + 7, 0o644, 1_000_000_000)
@@ -51,6 +57,34 @@ def test_what_an_interrupted_run_left(tmp_path: Path) -> None:
     assert not leftovers.remove(str(tmp_path), left)
     assert os.listdir(tmp_path / "d" / "e") == []
     assert found(tmp_path) == {}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths there are short")
+@pytest.mark.parametrize("descriptors", [200, 1000])
+def test_deeper_than_pythons_stack(tmp_path: Path, descriptors: int) -> None:
+    depth = 600
+    place = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=place)
+        below = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(os.open(".f.p2pcopy-part", os.O_CREAT | os.O_WRONLY, dir_fd=place))
+    os.close(place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        (only,) = leftovers.find(str(tmp_path))
+        if isinstance(only, Leftover):
+            assert leftovers.remove(str(tmp_path), only)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
+    if descriptors < depth:
+        assert isinstance(only, Unread)
+        assert only.reason == os.strerror(errno.EMFILE)
+    else:
+        assert only.path == "d/" * depth + ".f.p2pcopy-part"
 
 
 def test_what_is_in_use_stays(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import os
 import random
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -63,8 +65,13 @@ class Transfer:
         content = self.contents[index]
         return [blake3(content[start : start + BLOCK]).digest() for start in range(0, len(content), BLOCK)]
 
-    def run(self, store: DirectoryStore, rng: random.Random, stop: float = 0.0) -> bool:
-        """Everything that a session does with a store. stop: the chance that it ends before each block. Whether it did not."""
+    def run(
+        self, store: DirectoryStore, rng: random.Random, tell: Callable[[str, bytes], None], stop: float = 0.0
+    ) -> bool:
+        """Everything that a session does with a store. stop: the chance that it ends before each block. Whether it did not.
+
+        tell: is called with each final name and its content, as soon as the store says that it is there.
+        """
         store.open()
         store.begin(BLOCK)
         accepted = []
@@ -93,7 +100,9 @@ class Transfer:
                 if rng.random() < 0.05:
                     store.abandon(index, rng.random() < 0.5)
                     continue
-                store.whole(index, self.entries[index], len(self.contents[index]))
+                for outcome in store.whole(index, self.entries[index], len(self.contents[index])):
+                    if outcome.ok:
+                        tell(outcome.saved_as or self.entries[outcome.index].path, self.contents[outcome.index])
                 continue
             if rng.random() < stop:
                 return False
@@ -160,7 +169,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_power_failure_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = count()
-    moments = claimed = finished = 0
+    moments = claimed = finished = named = 0
     for seed in count():
         if moments >= MOMENTS:
             break
@@ -176,9 +185,18 @@ def test_a_power_failure_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monke
             (root / path).write_bytes(content)
         disk = Disk(root)
         for _ in range(4):
+            told: list[tuple[int, str, bytes]] = []
             with disk.recorded(), closing(transfer.store(disk.root)) as store:
-                ended = transfer.run(store, rng, stop=rng.choice((0.0, 0.02)))
+
+                def tell(name: str, content: bytes, disk: Disk = disk, told: Any = told) -> None:
+                    told.append((len(disk.log), name, content))
+
+                ended = transfer.run(store, rng, tell, stop=rng.choice((0.0, 0.02)))
             transfer.check_names(disk.root)
+            if told:
+                named += len(told)
+                moment, name, content = rng.choice(told)
+                assert final(disk.after_worst_failure(work / f"{next(numbers)}", moment).root)[name] == content
             if ended:
                 finished += 1
                 assert final(disk.after_worst_failure(work / f"{next(numbers)}").root) == final(disk.root)
@@ -193,7 +211,8 @@ def test_a_power_failure_at_any_moment(tmp_path: Path, monkeypatch: pytest.Monke
             disk = disk.after_failure(rng.randint(0, len(disk.log)), rng, work / f"{next(numbers)}")
             moments += 1
         with disk.recorded(), closing(transfer.store(disk.root)) as store:
-            assert transfer.run(store, rng)
+            assert transfer.run(store, rng, lambda name, content: None)
         shutil.rmtree(work)
     assert claimed > MOMENTS
     assert finished
+    assert named

@@ -224,6 +224,40 @@ class TestGoingOn:
             store.write(0, replace(ENTRY, size=3), 0, b"abc")
             assert os.listdir(tmp_path) == [PART]
 
+    @pytest.mark.parametrize("version", [ENTRY, replace(ENTRY, mtime_ns=ENTRY.mtime_ns + 1), replace(ENTRY, size=5)])
+    def test_killed_between_the_two_steps_of_a_rename(
+        self, tmp_path: Path, version: Entry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the system has no call that does not replace (macOS, NFS): a hard link is made, then the part file is removed."""
+        with opened(tmp_path) as store:
+            write(store, *range(BLOCKS))
+            assert finish(store)[0].ok
+        os.link(tmp_path / ENTRY.path, tmp_path / PART)
+        (tmp_path / JOURNAL).write_bytes(b"of that part file")
+        monkeypatch.setattr(native, "rename_without_replacing", lambda *_: False)
+        content = CONTENT[: version.size]
+        with opened(tmp_path, existing=Existing.REPLACE) as store:
+            if version == ENTRY:
+                assert isinstance(outcome := store.refuses(0, version), Outcome)
+                assert outcome.there
+            else:
+                assert store.refuses(0, version) is None
+                assert store.held(0, version) is None
+                assert store.write(0, version, 0, content, digest=blake3(content).digest()) is None
+                assert (store.whole(0, version, len(content)) + store.finish())[0].ok
+        assert os.listdir(tmp_path) == [ENTRY.path]
+        assert os.stat(tmp_path / ENTRY.path).st_mtime_ns == version.mtime_ns
+        assert (tmp_path / ENTRY.path).read_bytes() == content
+
+    def test_another_name_of_another_file_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "mine").write_bytes(b"abc")
+        os.link(tmp_path / "mine", tmp_path / PART)
+        (tmp_path / "f").write_bytes(b"abc")
+        with opened(tmp_path, existing=Existing.REPLACE) as store:
+            outcome = store.write(0, ENTRY, 0, block(0), digest=digest(0))
+        assert outcome is not None
+        assert sorted(os.listdir(tmp_path)) == [PART, "f", "mine"]
+
 
 class TestRefused:
     @pytest.mark.parametrize(

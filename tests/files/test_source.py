@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -22,6 +23,7 @@ from zstandard import ZstdDecompressor
 
 from p2pcopy.config import MIB, Compress, VerifyResume
 from p2pcopy.errors import ProtocolError
+from p2pcopy.files import native
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.source import KEPT_OF_STREAM, BlockReader
 from p2pcopy.files.tree import prepare, walk
@@ -301,6 +303,24 @@ class TestFaults:
         (reader.root / "f").symlink_to(secret)
         assert self.fault(reader) is FaultReason.CHANGED
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the end of a path only is looked at")
+    @pytest.mark.parametrize("again", [False, True])
+    def test_a_directory_exchanged_for_a_link_is_not_read_through(self, tmp_path: Path, again: bool) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        (tmp_path / "root" / "d").mkdir(parents=True)
+        (tmp_path / "root" / "d" / "f").write_bytes(b"content")
+        reader = Reader(tmp_path / "root").scan()
+        try:
+            index = reader.index("d/f")
+            if again:
+                reader.rest()
+            (tmp_path / "root" / "d").rename(elsewhere)
+            (tmp_path / "root" / "d").symlink_to(elsewhere)
+            fault = Fault(index, FaultReason.CHANGED)
+            assert (reader.blocks.reread(index, 0) if again else reader.blocks.next()) == fault
+        finally:
+            reader.close()
+
     @posix
     def test_a_fifo_in_its_place_does_not_block(self, reader: Reader) -> None:
         (reader.root / "f").unlink()
@@ -316,14 +336,14 @@ class TestFaults:
     @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.EMFILE])
     def test_unreadable(self, reader: Reader, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """Root may read everything, so the error is made."""
-        real = os.open
+        real = native.open_straight
 
         def refusing(path: str, flags: int) -> int:
             if path.endswith("/f"):
                 raise OSError(code, os.strerror(code), path)
             return real(path, flags)
 
-        monkeypatch.setattr(os, "open", refusing)
+        monkeypatch.setattr(native, "open_straight", refusing)
         assert self.fault(reader) is FaultReason.UNREADABLE
 
     @pytest.mark.parametrize(("function", "good"), [("read", 0), ("read", 2), ("fstat", 0), ("fstat", 1)])

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,13 @@ def all_names(root: Path) -> list[str]:
         for some in names
         for name in some
     )
+
+
+def later(place: Path, than_ns: int) -> None:
+    """Until the clock of the file system, which goes in steps, has gone on."""
+    probe = place / "clock"
+    while not probe.exists() or os.stat(probe).st_ctime_ns <= than_ns:
+        probe.touch()
 
 
 def done(index: int, saved_as: str = "") -> Outcome:
@@ -489,12 +497,52 @@ class TestExisting:
             assert store.finish() == [done(0)]
         assert {name: os.readlink(tmp_path / name) for name in os.listdir(tmp_path)} == {"l": "new"}
 
+    def test_links_wait_on_the_disk_for_the_end(self, tmp_path: Path) -> None:
+        """A peer may send a million of them, with 4 KiB each."""
+        count, target = 2000, "d/" * 1900
+        with opened(tmp_path) as store:
+            store.other(0, directory("d"))
+            tracemalloc.start()
+            try:
+                for index in range(1, count):
+                    store.other(index, link(f"d/{index}", f"{target}{index}"))
+                held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert held < count * 1000
+            assert all(outcome.ok for outcome in store.finish())
+        assert os.readlink(tmp_path / "d" / "1999") == f"{target}1999"
+
     def test_a_link_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"old")
         with opened(tmp_path) as store:
             store.other(0, link("f/l", "x"))
             (outcome,) = store.finish()
         assert outcome.status is FileStatus.FAILED
+
+    @pytest.mark.parametrize("old", [None, b"old"])
+    def test_names_that_are_one_in_some_directory_only_do_not_replace_each_other(
+        self, tmp_path: Path, old: bytes | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A memory stick below the destination, say: the destination itself tells them apart, so the name gate lets both in."""
+        real = Directory._at
+        monkeypatch.setattr(
+            Directory, "_at", lambda self, name: real(self, name.lower() if "/d" in self._path else name)
+        )
+        monkeypatch.setattr(native, "rename_without_replacing", lambda *_: False)
+        root = tmp_path / "root"
+        (root / "d").mkdir(parents=True)
+        if old is not None:
+            (root / "d" / "f").write_bytes(old)
+            later(tmp_path, os.stat(root / "d" / "f").st_ctime_ns)
+        with opened(root, existing=Existing.REPLACE, group_s=0) as store:
+            for index, name in enumerate(("d/F", "d/f")):
+                store.admit(index, file(name))
+            outcomes = [*put(store, 0, file("d/F"), b"d/F"), *put(store, 1, file("d/f"), b"d/f")]
+        assert [outcome.status for outcome in outcomes] == [FileStatus.DONE, FileStatus.FAILED]
+        assert "case is ignored" in outcomes[1].reason
+        assert all_names(root) == ["d", "d/f"]
+        assert (root / "d" / "f").read_bytes() == b"d/F"
 
     @pytest.mark.parametrize("policy", [Existing.REFUSE, Existing.SKIP, Existing.RENAME])
     @pytest.mark.parametrize("by", ["renameat2", "link", "look"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blake3 import blake3
@@ -422,6 +425,19 @@ class TestNative:
         finally:
             os.close(fd)
 
+    @pytest.mark.parametrize(("number", "ok"), [(errno.ENOTSUP, True), (errno.ENOTTY, True), (errno.ENXIO, False)])
+    def test_a_drive_that_cannot_be_flushed(
+        self, number: int, ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on macOS; network file systems there have no such thing."""
+        monkeypatch.setattr(native, "sys", SimpleNamespace(platform="darwin"))
+        monkeypatch.setattr(native, "fcntl", SimpleNamespace(F_FULLFSYNC=51, fcntl=failing(number)))
+        monkeypatch.setattr(native, "can_sync_at_once", lambda fd: False)
+        with nullcontext() if ok else pytest.raises(LocalFileError), opened(tmp_path) as store:
+            assert store.write(0, file("f"), 0, b"abc") is None
+            assert [outcome.ok for outcome in store.whole(0, file("f"), 3) + store.finish()] == [True]
+        assert os.listdir(tmp_path) == (["f"] if ok else [])
+
     def test_errors_are_errors(self) -> None:
         for call in (
             lambda: native.reserve(-1, 5),
@@ -433,3 +449,36 @@ class TestNative:
         ):
             with pytest.raises(OSError, match="Bad file descriptor"):
                 call()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="openat2")
+    def test_a_path_without_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "f").write_bytes(b"abc")
+        (tmp_path / "l").symlink_to("d")
+        straight, round_about = str(tmp_path / "d" / "f"), str(tmp_path / "l" / "f")
+        os.close(native.open_straight(straight, os.O_RDONLY))
+        with pytest.raises(FileNotFoundError):
+            native.open_straight(f"{straight}0", os.O_RDONLY)
+        with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+            native.open_straight(round_about, os.O_RDONLY)
+        monkeypatch.setattr(native, "_syscall", None)
+        os.close(native.open_straight(round_about, os.O_RDONLY))
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="openat2")
+    @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EINTR])
+    def test_a_kernel_that_opens_in_the_old_way_only(
+        self, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "f").write_bytes(b"abc")
+        real, answers = native._syscall, [number]
+
+        def refuse(*arguments: object) -> int:
+            if answers:
+                ctypes.set_errno(answers.pop())
+                return -1
+            assert real is not None
+            return real(*arguments)
+
+        monkeypatch.setattr(native, "_syscall", refuse)
+        os.close(native.open_straight(str(tmp_path / "f"), os.O_RDONLY))
+        assert not answers

@@ -275,6 +275,17 @@ class TestWalk:
         }
         assert "t/d/up/f" not in entries
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the end of a path only is looked at")
+    def test_a_directory_exchanged_for_a_link_on_the_way_is_not_listed(self, tmp_path: Path) -> None:
+        fill(tmp_path, "t/d/e/f", "secret/e/f")
+        items = walk(prepare([str(tmp_path / "t")]), now_ns=NOW_NS)
+        assert all(isinstance(next(items), Found) for _ in range(2))
+        (tmp_path / "t/d").rename(tmp_path / "kept")
+        (tmp_path / "t/d").symlink_to(tmp_path / "secret")
+        (lost,) = items
+        assert isinstance(lost, Left)
+        assert (lost.path, lost.fault) == ("t/d/e", True)
+
     @posix
     def test_links_are_followed_on_request(self, tmp_path: Path) -> None:
         fill(tmp_path, "t/d/f", "outside/deep/g", "single")

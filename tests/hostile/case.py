@@ -59,7 +59,7 @@ class Case:
     prepare: what is in the victim's directory before; limits: in place of the program's own, where the victim is in this process;
     really: also against a process over a real connection; stock: then the peer has the slow association, with which it can do
     more; settles: whether the peer agrees to begin; options: of the process, besides; heavy: too much for the test suite;
-    apart: only against a process.
+    apart: only against a process; traps: somebody else puts links that lead out into the destination.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Case:
     heavy: bool = False
     apart: bool = False
     settles: bool = True
+    traps: bool = False
 
     @property
     def here(self) -> bool:

@@ -147,7 +147,7 @@ async def _victim(case: Case, work: Path, channel: Joined, said: Any) -> int:
         finally:
             channel.close()
 
-    def meet(*_: object) -> AbstractAsyncContextManager[Any]:
+    def meet(*_: object, **__: object) -> AbstractAsyncContextManager[Any]:
         return met()
 
     def asks(*_: object) -> Any:

@@ -92,6 +92,7 @@ def cases() -> Iterator[Case]:
             _playing(act, when),
             _ANY,
             arrives=_ARRIVES | {"tree/below": OURS},
+            traps=True,
             really=name == "the directory below",
         )
     yield Case(
@@ -99,6 +100,7 @@ def cases() -> Iterator[Case]:
         _all_the_time,
         _ANY,
         arrives={f"tree/below/{n}": B for n in range(400)},
+        traps=True,
         really=True,
     )
 

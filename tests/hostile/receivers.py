@@ -92,13 +92,13 @@ def _nonsense() -> Iterator[Case]:
 
 
 # What docs/protocol.md lets a sender take, if it makes sense; anything else has to end the conversation.
-_IN_WORK = {"again", "credit", "go", "have", "results", "ping", "abort"}
+_IN_WORK = {"again", "credit", "go", "have", "over", "results", "ping", "abort"}
 _TAKEN = {
     Step.HELLO: {"hello", "abort"},
     Step.LISTED: _IN_WORK,
     Step.ACCEPTED: _IN_WORK,
     Step.SENDING: _IN_WORK,
-    Step.ENDED: _IN_WORK | {"done"},
+    Step.ENDED: _IN_WORK - {"have", "over"} | {"done"},
     Step.PARTING: {"ping", "abort", "bye"},
 }
 _MESSAGES = {
@@ -106,6 +106,7 @@ _MESSAGES = {
     "manifest": message("manifest", first=0, entries=[entry(path="tree/c")]),
     "manifest_end": message("manifest_end", entries=0),
     "have": message("have", entry=1, first=0, digests="A" * 43 + "="),
+    "over": message("over", entry=1, reason="x"),
     "go": message("go", upto=0),
     "credit": message("credit", limit=2**40),
     "again": message("again", entry=1, block=0),

@@ -75,6 +75,7 @@ _MESSAGES = {
     "manifest": message("manifest", first=3, entries=[entry(path="tree/c")]),
     "manifest_end": message("manifest_end", entries=3),
     "have": message("have", entry=1, first=0, digests="A" * 43 + "="),
+    "over": message("over", entry=1, reason="x"),
     "go": message("go", upto=3),
     "credit": message("credit", limit=2**40),
     "again": message("again", entry=1, block=0),
@@ -100,11 +101,14 @@ def _out_of_turn() -> Iterator[Case]:
             )
     for step in (Step.HELLO, Step.OPEN, Step.LISTED):
         for name, data in {"a piece": whole(1, 0, A[:BLOCK])[0], "an end": end(1, A), "a fault": fault(1)}.items():
+            really = name == "a piece" and step is not Step.OPEN
             yield Case(
                 f"data before consent at {step.name.lower()}: {name}",
                 then(step, lambda rogue, data=data: rogue.throw(data)),  # type: ignore[misc]
+                # A process without a terminal may have declined before it comes.
+                (PROTOCOL, DECLINED) if really and step is Step.LISTED else (PROTOCOL,),
                 victim=_at(step),
-                really=name == "a piece" and step is not Step.OPEN,
+                really=really,
             )
 
     async def end_at_once(rogue: Rogue) -> None:

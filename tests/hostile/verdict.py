@@ -55,7 +55,11 @@ class Scene:
         if not out.is_dir():
             return
         for path, fact in facts(out, directory_times=False).items():
-            if fact.kind != "file" or fact == self._inside.get(path) or _is_part(path):
+            if fact == self._inside.get(path) or _is_part(path):
+                continue
+            if fact.kind == "link" and not self._case.traps:
+                assert _leads_inside(out, path), f"{path!r} leads out, to {fact.content!r}"
+            if fact.kind != "file":
                 continue
             name = os.fsdecode(path)
             content = (out / name).read_bytes()
@@ -67,6 +71,11 @@ class Scene:
 
 def _is_part(path: bytes) -> bool:
     return path.endswith((b".p2pcopy-part", b".p2pcopy-journal"))
+
+
+def _leads_inside(out: Path, path: bytes) -> bool:
+    root = os.path.realpath(os.fsencode(out))
+    return os.path.realpath(os.path.join(root, path)).startswith(root + b"/")
 
 
 def escapes(text: str) -> list[str]:

@@ -508,6 +508,25 @@ def test_a_receiver_that_takes_nothing_for_long_is_given_up() -> None:
     assert isinstance(error, ConnectionLost)
 
 
+@pytest.mark.parametrize("turn", ["credit", "end"])
+@pytest.mark.parametrize("said", ["results", "credit"])
+def test_a_receiver_that_only_talks_is_given_up(turn: str, said: str) -> None:
+    machine = sender(FILE, FILE, credit=5000)
+    give(machine, wire.Go(2))
+    if turn == "credit":
+        machine._outbox.credit.spend(machine.room)
+    send(machine, 0)
+    send(machine, 1)
+    if turn == "end":
+        machine.all_read()
+    ends: list[Any] = []
+    for _ in range(31):
+        talk = wire.Results() if said == "results" else wire.Credit(machine._outbox.credit.limit + 1)
+        ends += minutes(machine, 1, talk)
+    (error,) = ends
+    assert isinstance(error, ConnectionLost)
+
+
 def test_a_sender_that_has_nothing_to_send_yet_waits_for_nobody() -> None:
     machine = sender(FILE)
     give(machine, wire.Go(1))

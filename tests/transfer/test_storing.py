@@ -131,7 +131,7 @@ def test_a_slice_sorts_entries_out() -> None:
     done = begun(work, Mark.NEW, Mark.NEW, Mark.SAME, Mark.BEGUN, Mark.BEGUN, Mark.BEGUN)
     assert done.stop == 6
     assert [(fate.path, fate.is_file, fate.outcome.status) for fate in done.fates] == [
-        ("d", False, FileStatus.DONE),
+        ("", False, FileStatus.DONE),
         ("same", True, FileStatus.SKIPPED),
         ("fails", True, FileStatus.FAILED),
     ]

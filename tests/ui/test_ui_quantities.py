@@ -27,6 +27,19 @@ def test_size(number: int, text: str) -> None:
     assert quantities.size(number) == text
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        (GIB, 2 * GIB, ("1.0 GiB", "2.0 GiB")),
+        (GIB + 1, GIB, ("1,073,741,825 B", "1,073,741,824 B")),
+        (GIB, GIB, ("1.0 GiB", "1.0 GiB")),
+        (1, 2, ("1 B", "2 B")),
+    ],
+)
+def test_sizes_that_differ_look_different(one: int, other: int, texts: tuple[str, str]) -> None:
+    assert quantities.sizes(one, other) == texts
+
+
 @given(st.integers(0, 2**70))
 def test_size_is_short_and_near(number: int) -> None:
     value, unit = quantities.size(number).split(" ")
@@ -42,7 +55,8 @@ def test_rate() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0, "0 s"),
         (3.21, "3.2 s"),
         (9.96, "10 s"),
         (42.4, "42 s"),
