@@ -127,13 +127,14 @@ def test_consent_shows_the_manifest_and_leaves_the_cursor_at_the_question(start:
     screen = filled(terminal.until_seen("[y/N, l lists all]"))
     assert "      IMG_2232.jpg               7.0 MiB, exists: you are asked" in screen
     assert "  evil\\x1b[2J\\u202egpj.exe[red]  1 B" in screen
-    assert screen[-4:] == [
+    assert screen[-5:] == [
         "  ... and 4,986 more",
         "Offered: 4,985 files (285.0 MiB), 12 directories, 1 link, 40 there already, 3",
         "names taken",
-        "Save 4,985 files (285.0 MiB) into /home/me/incoming? [y/N, l lists all]",
+        "Save 4,985 files (285.0 MiB) into /home/me/incoming, except 40 that are",
+        "there already? [y/N, l lists all]",
     ]
-    assert terminal.cursor() == (72, len(screen) - 1)
+    assert terminal.cursor() == (34, len(screen) - 1)
 
 
 def test_consent_fits_a_small_terminal(start: Start) -> None:
