@@ -33,7 +33,7 @@ help:
 	@echo "make resume    kill transfers of much and of many, run them again, and tell what that costs (RESUME_ARGS=...)"
 	@echo "make hostile   meet peers that break the protocol in every way"
 	@echo "make fuzz      feed all that reads bytes from outside with anything (FUZZ_SECONDS=60, FUZZ_TARGETS=...)"
-	@echo "make screens   play both sides on real terminals, and write docs/screens.md, as root (SCREENS_ARGS=...)"
+	@echo "make screens   play both sides on real terminals, and write docs/screens.md and docs/terminals.svg, as root (SCREENS_ARGS=...)"
 	@echo "make clean   remove what make made"
 	@echo "PYTHON=/path/to/python3.12 chooses another Python than python3"
 

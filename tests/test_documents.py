@@ -25,8 +25,8 @@ FLAGS = {flag for command in PROGRAM.all for flag in command.flags}
 # Flags of other programs that the pages name.
 FOREIGN = {
     "command-line.md": "--user",
-    "development.md": "--delay --flows --keep --input --isolated --labs --later --loss --only --queues --rtts --seconds --secret "
-    "--together",
+    "development.md": "--delay --flows --input --isolated --keep --labs --later --loss --only --picture --queues --rtts "
+    "--seconds --secret --together",
     "performance.md": "--conditions --list --minutes --rounds",
     "reliability.md": "--files --jobs --kind --mib --runs --seed",
 }
@@ -78,6 +78,27 @@ def test_the_readme_names_exit_codes_that_exist() -> None:
 def test_every_command_is_documented() -> None:
     rows = re.findall(r"^\| `p2pcopy (\w+)` \|", TEXTS["command-line.md"], re.MULTILINE)
     assert rows == [command.name for command in PROGRAM.commands]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, heading = link.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), link
+        if heading:
+            assert heading in headings(there), link
+
+
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    listed = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", TEXTS["README.md"]))
+    assert listed == set(TEXTS) - {"README.md"}
 
 
 def invocations() -> Iterator[tuple[str, list[str]]]:

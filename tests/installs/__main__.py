@@ -48,6 +48,7 @@ class Workshop:
             "PIPX_MAN_DIR": str(place / "pipx-man"),
             "UV_TOOL_DIR": str(place / "uv-tools"),
             "UV_TOOL_BIN_DIR": str(place / "uv-bin"),
+            "UV_PYTHON": sys.executable,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
         self.run(sys.executable, "-m", "venv", self.place / "tools")
@@ -92,14 +93,18 @@ def by_pip(workshop: Workshop, package: Path, name: str) -> Path:
     return program / "p2pcopy"
 
 
-def by_pipx(workshop: Workshop) -> Path:
-    workshop.run(workshop.tool("pipx"), "install", "--quiet", workshop.wheel)
-    return workshop.place / "pipx-bin" / "p2pcopy"
+def as_written(command: str, *where: str) -> Callable[[Workshop], Path]:
+    """As in README.md, in a checkout. where: the program is then, below the workshop."""
 
+    def install(workshop: Workshop) -> Path:
+        if command.startswith("pip "):
+            workshop.run(sys.executable, "-m", "venv", workshop.place / where[0])
+        first = [workshop.place.joinpath(*where).parent, workshop.tool("bin").parent]
+        path = os.pathsep.join([*map(str, first), os.environ["PATH"]])
+        workshop.run("bash", "-c", command, where=ROOT, PATH=path)
+        return workshop.place.joinpath(*where)
 
-def by_uv(workshop: Workshop) -> Path:
-    workshop.run(workshop.tool("uv"), "tool", "install", "--quiet", "--python", sys.executable, workshop.wheel)
-    return workshop.place / "uv-bin" / "p2pcopy"
+    return install
 
 
 def oldest(workshop: Workshop) -> Path:
@@ -138,8 +143,14 @@ def transfers(program: Path, work: Path) -> None:
 WAYS: Final[dict[str, Callable[[Workshop], Path]]] = {
     "pip, wheel": lambda workshop: by_pip(workshop, workshop.wheel, "pip-wheel"),
     "pip, sdist": lambda workshop: by_pip(workshop, workshop.sdist, "pip-sdist"),
-    "pipx": by_pipx,
-    "uv tool": by_uv,
+    **{
+        command: as_written(command, *where)
+        for command, where in {
+            "pipx install .": ("pipx-bin", "p2pcopy"),
+            "uv tool install .": ("uv-bin", "p2pcopy"),
+            "pip install .": ("pip-checkout", "bin", "p2pcopy"),
+        }.items()
+    },
     "oldest versions": oldest,
 }
 

@@ -1,5 +1,7 @@
 """`make screens`: plays the stories on real terminals in the laboratory, and writes what was on them into docs/screens.md.
 
+docs/terminals.svg, the picture in README.md, is drawn in the same way.
+
 Takes a minute or two, as root, with tmux and coturn.
 """
 
@@ -11,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from screens import picture
 from screens.stage import Shot
 from screens.stories import STORIES, Story
 
@@ -29,7 +32,11 @@ def main() -> None:
         "--only", default="", help="stories with this in their title, printed and not written to the page"
     )
     parser.add_argument("--keep", type=Path, help="a directory for the screens with their colour sequences")
+    parser.add_argument("--picture", action="store_true", help="only docs/terminals.svg")
     options = parser.parse_args()
+    if options.picture:
+        picture.draw()
+        return
     chosen = [story for story in STORIES if options.only.lower() in story.title.lower()]
     parts = [HEAD]
     for story in chosen:
@@ -43,6 +50,7 @@ def main() -> None:
         print(text)
     else:
         PAGE.write_text(text)
+        picture.draw()
 
 
 def _played(story: Story) -> list[Shot]:

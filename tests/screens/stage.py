@@ -17,6 +17,7 @@ from ui_tmux import Tmux
 
 COLUMNS, ROWS = 80, 24
 HOME = "/srv"  # what the people see of their directories
+HOSTS = f"127.0.0.1 localhost\n{Lab.SERVER} turn.example.org\n"
 CODE = re.compile(r"^[0-9A-Z]{13,}$", re.MULTILINE)
 
 
@@ -31,9 +32,11 @@ class Shot:
 
 
 class Person(Tmux):
-    """At the shell of a host, in a directory of the same name."""
+    """At the shell of a host, in a directory of the same name. There, turn.example.org is the host with the servers."""
 
-    def __init__(self, lab: Lab, host: str, name: str, folder: Path, **environment: str) -> None:
+    def __init__(
+        self, lab: Lab, host: str, name: str, folder: Path, columns: int = COLUMNS, rows: int = ROWS, **environment: str
+    ) -> None:
         self.name = name
         self.files = folder / "home" / name
         self.files.mkdir(parents=True)
@@ -43,7 +46,10 @@ class Person(Tmux):
         command.chmod(0o755)
         settings = folder / "config.toml"
         settings.write_text("" if "P2PCOPY_STUN" in environment else "stun = []\n")
-        inside = f"mount --bind {shlex.quote(str(folder / 'home'))} {HOME} && cd {HOME}/{name} && exec env bash --norc"
+        hosts = folder / "hosts"
+        hosts.write_text(HOSTS)
+        mounts = f"mount --bind {shlex.quote(str(folder / 'home'))} {HOME} && mount --bind {shlex.quote(str(hosts))} /etc/hosts"
+        inside = f"{mounts} && cd {HOME}/{name} && exec env bash --norc"
         (folder / name).mkdir()
         values = {
             "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
@@ -53,7 +59,7 @@ class Person(Tmux):
             "P2PCOPY_CONFIG": str(settings),
         }
         place = lab.command(host, "sh", "-c", inside)
-        super().__init__(folder / name, *place, columns=COLUMNS, rows=ROWS, **values | environment)
+        super().__init__(folder / name, *place, columns=columns, rows=rows, **values | environment)
         self.until_seen(f"{name}$")
 
     def runs(self, command: str) -> None:
@@ -92,7 +98,7 @@ class Stage:
     def shoot(self, moment: str, *people: Person) -> None:
         """Keep what is on their screens now; nobody given: on both."""
         for person in people or (self.ada, self.ben):
-            rows, colored = person.screen(), person.screen(colors=True)
+            rows, colored = person.screen(), person.screen(colors=True, blanks=True)
             self.shots.append(Shot(person.name, moment, tuple(rows), tuple(colored)))
 
     def limit(self, mbit: int) -> None:
@@ -103,8 +109,16 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(lab: Lab, folder: Path, server: Coturn | None = None, *, turn: bool = False) -> Iterator[Stage]:
-    """server: for STUN, and with turn for both sides as a TURN server."""
+def stage(
+    lab: Lab,
+    folder: Path,
+    server: Coturn | None = None,
+    *,
+    turn: bool = False,
+    columns: int = COLUMNS,
+    rows: int = ROWS,
+) -> Iterator[Stage]:
+    """server: for STUN, and with turn for both sides as a TURN server; columns, rows: of both terminals."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(lab)
         environment: Mapping[str, str] = {}
@@ -120,7 +134,7 @@ def stage(lab: Lab, folder: Path, server: Coturn | None = None, *, turn: bool = 
                     "P2PCOPY_TURN_PASSWORD": password,
                 }
         ada, ben = (
-            stack.enter_context(Person(lab, host, name, folder, **environment))
+            stack.enter_context(Person(lab, host, name, folder, columns, rows, **environment))
             for host, name in (("a", "ada"), ("b", "ben"))
         )
         yield Stage(lab, ada, ben)

@@ -67,9 +67,10 @@ class Tmux:
     def resize(self, columns: int, rows: int) -> None:
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
-    def screen(self, colors: bool = False) -> list[str]:
-        """The rows that can be seen; colors: with their colour sequences."""
-        return self._tmux("capture-pane", "-p", *(["-e"] if colors else [])).split("\n")[:-1]
+    def screen(self, colors: bool = False, blanks: bool = False) -> list[str]:
+        """The rows that can be seen; colors: with their colour sequences; blanks: with those at their ends."""
+        options = ["-e"] * colors + ["-N"] * blanks
+        return self._tmux("capture-pane", "-p", *options).split("\n")[:-1]
 
     def history(self) -> str:
         return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
