@@ -15,6 +15,7 @@ from p2pcopy import events, roads, stories
 from p2pcopy.config import Existing, ReceiveSettings, SendSettings, Talk
 from p2pcopy.errors import (
     CodeError,
+    Declined,
     DryRun,
     ExitCode,
     InternalError,
@@ -121,13 +122,16 @@ def _is_shown(talk: Talk, codes_to: str) -> bool:
 
 @asynccontextmanager
 async def _told_who_waits(meet: AbstractAsyncContextManager[Met], waiting: str, stops: Stops) -> AsyncIterator[Met]:
-    """The meeting; what ends it says that the other side waits on. waiting: who that is, "" when nobody has a code of it."""
+    """The meeting; what ends it says that the other side waits on. waiting: who that is, "" when nobody has a code of it.
+
+    Where a person refuses the verification number, both sides end, and the code is of no use any more.
+    """
     async with AsyncExitStack() as stack:
         try:
             met = await stack.enter_async_context(meet)
         except (P2PCopyError, asyncio.CancelledError) as failure:
             error = stops.error if isinstance(failure, asyncio.CancelledError) else failure
-            if waiting and error is not None and not isinstance(error, CodeError | NobodyCame):
+            if waiting and error is not None and not isinstance(error, CodeError | NobodyCame | Declined):
                 error.hint = f"{'' if error is stops.error else error.hint} {_WAITS.format(waiting)}".strip()
             raise
         yield met

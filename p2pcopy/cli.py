@@ -277,7 +277,8 @@ def config(
 
                 show(to_json(told) + "\n")
             else:
-                show(Out(sys.stdout).encodable(as_text(told, Out(sys.stdout).size.columns)))
+                out = Out(sys.stdout)
+                show(out.encodable(out.fitted(as_text(told, out.size.columns))))
 
 
 @app.command(name="completion", cls=Command)

@@ -49,7 +49,8 @@ def warn(message: str, *, json: bool = False) -> None:
         from p2pcopy.ui.screen import Out
         from p2pcopy.ui.wording import sentence
 
-        Out(sys.stderr).write(f"warning: {sentence(message)}\n")
+        out = Out(sys.stderr)
+        out.write(out.fitted(f"warning: {sentence(message)}\n"))
 
 
 def show(text: str) -> None:

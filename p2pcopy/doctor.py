@@ -29,7 +29,7 @@ def run_doctor(settings: NetSettings, *, json: bool, verbose: bool) -> ExitCode:
     software = _software()
     network, data_path = asyncio.run(_look(settings))
     diagnosis = Diagnosis(judge(network, software, settings), network, data_path, software)
-    _print(as_json(diagnosis) if json else as_text(diagnosis, verbose=verbose))
+    _print(as_json(diagnosis) if json else Out(sys.stdout).fitted(as_text(diagnosis, verbose=verbose)))
     return ExitCode.OK if diagnosis.verdict.possible else ExitCode.CONNECT
 
 

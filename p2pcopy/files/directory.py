@@ -369,7 +369,7 @@ class DirectoryStore:
         shown = self._root.shown
         if isinstance(error, PartLocked):
             raise LocalFileError(
-                f"another p2pcopy is writing {display(str(error))} in {shown}",
+                f"another p2pcopy is writing {display(str(error))} in {display(self._root.path)}",
                 "It may be a run of yours that is stalled, or suspended with Ctrl-Z: look with jobs and pgrep -fl p2pcopy. "
                 "Wait until it has finished or end it, or choose another place with --output.",
             ) from error

@@ -65,7 +65,7 @@ def prepare(
     if not paths:
         raise UsageError("no path to send", "Name files or directories, or - for standard input.")
     if stdin_name is not None and STDIN not in paths:
-        raise UsageError("a name for standard input, which is not sent", "Add - to the paths, or drop --name.")
+        raise UsageError("--name is for standard input, which is not sent", "Add - to the paths, or drop --name.")
     taken: dict[str, tuple[str, Source]] = {}
     for path in paths:
         source = _stdin(stdin_name) if path == STDIN else _argument(path)

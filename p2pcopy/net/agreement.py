@@ -34,7 +34,12 @@ class Agreement:
             case link.Ready():
                 self._is_ready = True
             case link.Declined():
-                self.lost(Declined("the other side declined: the verification numbers differ, or its user said no"))
+                self.lost(
+                    Declined(
+                        "the other side declined: the verification numbers differ, or its user said no",
+                        "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
+                    )
+                )
                 return
         self._changed.set()
 

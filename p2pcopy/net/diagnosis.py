@@ -100,7 +100,7 @@ def _nobody(trial: Trial, settings: NetSettings) -> Finding:
             "no answer code came, and with --two-way nobody gets in without one",
             "Start again, let the other side use the fresh code, and enter here the answer code that it shows.",
         )
-    enter = "If it did start and shows an answer code, enter that here."
+    enter = "If the other side shows an answer code, enter that here."
     if any(own.type == "relay" for own in trial.own):
         return Finding(
             "the other side never used the code, or its network lets nothing out to the TURN server",

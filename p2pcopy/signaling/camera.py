@@ -121,7 +121,7 @@ def _require_pyav() -> None:
     except ImportError as error:
         raise UsageError(
             "scanning needs PyAV, which cannot be loaded",
-            'Install it with pip install "p2pcopy[scan]", or give the code as text.',
+            'Install it with pip install "p2pcopy[scan]" (with pipx: pipx inject p2pcopy av), or give the code as text.',
         ) from error
 
 

@@ -15,8 +15,8 @@ from p2pcopy.errors import UsageError
 from p2pcopy.signaling.exchange import threaded
 
 LIMIT_S: Final = 3.0
-_INSTALL: Final = 'Install it with pip install "p2pcopy[clipboard]", or copy the code by hand.'
 _BY_HAND: Final = "Leave out --copy, and copy the code by hand."
+_INSTALL: Final = 'Install it with pip install "p2pcopy[clipboard]" (with pipx: pipx inject p2pcopy copykitten)'
 _NO_ESCAPES: Final = (
     "",
     "dumb",
@@ -81,7 +81,7 @@ async def paste() -> str:
     except ImportError as error:
         raise UsageError(
             "reading the clipboard needs copykitten, which is not installed",
-            'Install it with pip install "p2pcopy[clipboard]", or give the code as text.',
+            f"{_INSTALL}, or give the code as text.",
         ) from error
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -99,7 +99,7 @@ async def _by_library(text: str) -> None:
     except ImportError as error:
         raise UsageError(
             "the code cannot be copied: copykitten is not installed, and there is no terminal that could do it",
-            _INSTALL,
+            f"{_INSTALL}, or copy the code by hand.",
         ) from error
     try:
         async with asyncio.timeout(LIMIT_S):

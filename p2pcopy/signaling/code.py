@@ -307,9 +307,7 @@ def _other_version(data: bytes) -> CodeError:
     try:
         _frame(to_text(bytes([FORMAT << 4 | data[0] & 15]) + data[1:]))
     except CodeError:
-        return CodeVersion(
-            f"this is no p2pcopy code, or one of format {data[0] >> 4}, which this version does not know", SAME_VERSION
-        )
+        return CodeVersion("this is no p2pcopy code, or one of a version that writes codes differently", SAME_VERSION)
     return CodeTypo("the first character of the code is wrong", COPY_AGAIN)
 
 

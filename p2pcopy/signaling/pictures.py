@@ -49,7 +49,8 @@ def require_reader() -> None:
     except ImportError as error:
         raise UsageError(
             "reading a QR code needs zxing-cpp and Pillow, which are not installed",
-            'Install them with pip install "p2pcopy[scan]", or give the code as text.',
+            'Install them with pip install "p2pcopy[scan]" (with pipx: pipx inject p2pcopy zxing-cpp pillow), '
+            "or give the code as text.",
         ) from error
 
 

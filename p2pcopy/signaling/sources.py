@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from p2pcopy.config import CAMERA
-from p2pcopy.errors import CodeError, LocalFileError, P2PCopyError, UsageError
+from p2pcopy.errors import CodeError, P2PCopyError, UsageError
 from p2pcopy.signaling import clipboard, pictures
 from p2pcopy.signaling.camera import Camera
 from p2pcopy.signaling.exchange import (
@@ -41,7 +41,7 @@ def code_source(
     """- standard input, @FILE, fd:N, env:NAME, clipboard:, camera:NAME, the name of a picture; else the code itself.
 
     Nothing is opened yet: what cannot be read is a LocalFileError or UsageError of the first next_line. on_camera: see Camera.
-    Raises UsageError for a road that leads nowhere, LocalFileError for a picture that is not there.
+    Raises UsageError for a road that leads nowhere.
     """
     if spec.startswith(ENVIRONMENT):
         return Literal(_variable(spec.removeprefix(ENVIRONMENT), environment))
@@ -49,7 +49,9 @@ def code_source(
         return _Fetched(clipboard.paste)
     if pictures.is_picture(Path(spec)):
         return _picture(Path(spec))
-    return _road(spec, stdin, on_camera) or Literal(_no_file_name(spec))
+    if found := _road(spec, stdin, on_camera):
+        return found
+    return _picture(Path(spec)) if _is_meant_for_picture(spec) else Literal(_no_file_name(spec))
 
 
 def answer_source(spec: str, stdin: Lines, *, on_camera: Callable[[str], None] = _nobody) -> LineSource:
@@ -60,6 +62,11 @@ def answer_source(spec: str, stdin: Lines, *, on_camera: Callable[[str], None] =
             f"{spec!r} is not a place to read an answer from", "Give - for standard input, @FILE, fd:N or camera:NAME."
         )
     return found
+
+
+def _is_meant_for_picture(spec: str) -> bool:
+    """Whether it names a picture that is not there. A code has no dot; a command line that holds one has blanks."""
+    return len(spec.split()) == 1 and spec.lower().endswith(pictures.PICTURES)
 
 
 def _road(spec: str, stdin: Lines, on_camera: Callable[[str], None]) -> LineSource | None:
@@ -78,11 +85,8 @@ def _road(spec: str, stdin: Lines, on_camera: Callable[[str], None]) -> LineSour
 
 def _no_file_name(spec: str) -> str:
     """The word as it is. Raises what a code that is none would not say: that it is the name of a file."""
-    path = Path(spec)
-    if path.suffix.lower() in pictures.PICTURES:
-        raise LocalFileError(f"there is no picture {spec!r}", "Check the name and the current directory.")
     with suppress(OSError, ValueError):  # a name that no file can have
-        if path.is_file() and not pictures.is_code(spec):
+        if Path(spec).is_file() and not pictures.is_code(spec):
             raise UsageError(f"{spec!r} is a file, not a code", f"Write @{spec} to read the code from it.")
     return spec
 

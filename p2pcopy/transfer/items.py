@@ -19,7 +19,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Something that is not sent. reason continues a sentence that begins with the path.
+    """Something that is not sent. reason continues a sentence that begins with "it".
 
     fault: it should have been sent; otherwise leaving it out is the rule (special files, links that lead out).
     """

@@ -13,7 +13,7 @@ from p2pcopy.config import Existing, TransferLimits
 from p2pcopy.errors import ConnectionLost, Declined, DryRun, LocalFileError
 from p2pcopy.events import Mark
 from p2pcopy.files.names import display
-from p2pcopy.quantities import sizes
+from p2pcopy.quantities import count, sizes
 from p2pcopy.transfer.conversation import Ended, Finished, SendControl, State
 from p2pcopy.transfer.items import Room
 from p2pcopy.transfer.ledger import ranges_of
@@ -297,7 +297,8 @@ class ReceiveSession(Session):
         if taken and policy in (Existing.ASK, Existing.REFUSE):
             first = self._decided + min(met.index(mark) for mark in _ASKED if mark in met)
             raise Declined(
-                f"{taken} of the names are taken at the destination, the first is {display(self._log[first][0].path)}",
+                f"{count(taken, 'name')} {'is' if taken == 1 else 'are'} taken at the destination: "
+                f"{display(self._log[first][0].path)}{'' if taken == 1 else ' is the first'}",
                 "The receiver can choose --existing skip, rename, replace or resume, or another place with --output.",
             )
         self._disk.put(Weigh(self._decided, policy, self.machine.block_size, met))

@@ -150,7 +150,7 @@ class SendSession(Session):
                 if isinstance(thing, Left):
                     self.left_out += thing.fault
                     self.omitted += not thing.fault
-                    self.tell(events.Note(thing.path, thing.reason))
+                    self.tell(events.Note(thing.path, f"not sent: it {thing.reason}"))
             self._summary.add(found)
             self.machine.entries(found)
             self.perform()

@@ -241,7 +241,7 @@ class Plain(Closing):
         if self._question and not self._interrupted:
             self._interrupted = True
             self._out.write("\n")
-        self._out.write(f"{kind}: {text}\n")
+        self._out.write(self._out.fitted(f"{kind}: {text}\n"))
 
 
 class Quiet(Closing):
@@ -284,8 +284,8 @@ def _say_text(out: Out, event: events.Text) -> None:
 
 
 def _say_failure(out: Out, event: events.Failed, *, tried: bool) -> None:
-    out.write(f"error: {wording.sentence(event.message)}\n")
+    out.write(out.fitted(f"error: {wording.sentence(event.message)}\n"))
     for where, what, outcome in wording.tried_rows(event.tried if tried else ()):
         out.write(f"tried: {where} {what}: {outcome}\n")
     if event.hint:
-        out.write(f"hint: {wording.sentence(event.hint)}\n")
+        out.write(out.fitted(f"hint: {wording.sentence(event.hint)}\n"))

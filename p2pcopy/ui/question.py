@@ -36,9 +36,17 @@ _SAVE: dict[str, bool | Literal["list"]] = {
 
 
 def save_question(manifest: events.Manifest, all_shown: bool) -> str:
-    """ "Save 12 files (285.0 MiB) into DIR? [y/N] ". all_shown: the user has seen every entry, or else a list is offered."""
+    """ "Save 12 files (285.0 MiB) into DIR, except 2 that are there already? [y/N] ".
+
+    all_shown: the user has seen every entry, or else a list is offered.
+    """
     into = f" into {display(manifest.destination)}" if manifest.destination else ""
-    return f"Save {wording.contents(manifest)}{into}? [y/N{'' if all_shown else ', l lists all'}] "
+    there = (
+        f", except {manifest.same:,} that {'is' if manifest.same == 1 else 'are'} there already"
+        if manifest.same
+        else ""
+    )
+    return f"Save {wording.contents(manifest)}{into}{there}? [y/N{'' if all_shown else ', l lists all'}] "
 
 
 def parse_save(text: str) -> bool | Literal["list"] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +50,12 @@ class Out:
         """The text with what the stream's encoding lacks as \\xNN or \\uNNNN."""
         return text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
+    def fitted(self, text: str) -> str:
+        """The text with its long lines broken between words, on a terminal; elsewhere as it is."""
+        if not self._stream.isatty():
+            return text
+        return "\n".join(_broken(line, self.size.columns) for line in text.split("\n"))
+
     def write(self, text: str) -> None:
         if self._gone or not text:
             return
@@ -79,6 +86,13 @@ class Out:
         if self._backlog is not None:
             with suppress(OSError):
                 self._backlog.close()
+
+
+def _broken(line: str, columns: int) -> str:
+    """A word that is longer than a row, such as a path, is left to the terminal, so that it can be copied in one piece."""
+    if len(line) <= columns:
+        return line
+    return textwrap.fill(line, columns, expand_tabs=False, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_c_locale() -> bool:

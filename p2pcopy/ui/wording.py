@@ -22,14 +22,14 @@ _FATES: Final[dict[str, str]] = {
     events.Mark.STALE: "begun: starts over",
 }
 _POLICIES: Final[dict[str, str]] = {
-    Existing.ASK: "asked",
+    Existing.ASK: "you are asked",
     Existing.REFUSE: "declined",
     Existing.SKIP: "left alone",
     Existing.RENAME: "gets another name",
     Existing.REPLACE: "replaced",
     Existing.RESUME: "fails",
 }
-AGAIN: Final = "The same two commands, with fresh codes, send what is missing."
+AGAIN: Final = "Mend that; then the same two commands, with fresh codes, send what is missing."
 _RATED_S: Final = 1.0
 _TAKING_ITS_PLACE: Final[dict[str, str]] = {
     Existing.RENAME: "gets another name",
@@ -255,8 +255,12 @@ def directory(manifest: events.Manifest) -> str:
 
 
 def left_out(done: events.Done) -> str:
-    """ "1 failed, 2 skipped, 3 never sent"; empty when all went through."""
-    counts = ((done.files_failed, "failed"), (done.files_skipped, "skipped"), (done.left_out, "never sent"))
+    """ "1 failed, 2 skipped, 3 not sent (special files)"; empty when all went through."""
+    counts = (
+        (done.files_failed, "failed"),
+        (done.files_skipped, "skipped"),
+        (done.left_out, "not sent (special files)"),
+    )
     return ", ".join(f"{number:,} {what}" for number, what in counts if number)
 
 

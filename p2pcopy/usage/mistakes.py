@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Final
 
 from p2pcopy.errors import UsageError
 from p2pcopy.usage.commands import Command, Program
 from p2pcopy.usage.examples import EXAMPLES
+
+_LIKE_A_CODE: Final = 40  # characters; the shortest code of a side that starts has more
 
 
 def refused(error: Any, command: Command) -> UsageError:
@@ -36,6 +38,8 @@ def too_many(argument: str, command: Command) -> UsageError:
 
 
 def no_command(name: str, program: Program) -> UsageError:
+    if len(name) >= _LIKE_A_CODE and name.isalnum():
+        return UsageError("a code alone is no command", "Write p2pcopy receive CODE, or p2pcopy send --to CODE PATH...")
     names = [each.name for each in program.commands]
     near = difflib.get_close_matches(name, names, 1)
     guess = f"Did you mean p2pcopy {near[0]}?" if near else f"There are {', '.join(names)}."

@@ -414,7 +414,7 @@ def test_a_time_limit_around_it(tree: Path, tmp_path: Path) -> None:
         (lambda: send(0, 1, network=HERE), "only one descriptor"),
         (lambda: send("x", text="y"), "a text goes alone"),
         (lambda: send(text=""), "the text is empty"),
-        (lambda: send("x", name="y", network=HERE), "a name for standard input"),
+        (lambda: send("x", name="y", network=HERE), "--name is for standard input"),
         (lambda: send("x", compress="zip"), "compress='zip' is no choice"),  # type: ignore[arg-type]
         (lambda: send("x", wait=0), "more than 0"),
         (lambda: send("x", wait=31 * 86400), "up to 30 days"),

@@ -78,6 +78,7 @@ COMPLAINTS = [
     (["send", "a", "--no-confirm=3"], "--no-confirm takes no value", "alone"),
     (["receive", "a", "b"], "'b' is one argument too many", "Write p2pcopy receive [OPTIONS] [CODE]"),
     (["sned", "a"], "p2pcopy has no command 'sned'", "Did you mean p2pcopy send?"),
+    (["23C34GP19J" * 7], "a code alone is no command", "Write p2pcopy receive CODE"),
     (["xyzzy"], "p2pcopy has no command 'xyzzy'", "There are send, receive,"),
     (["--bogus"], "p2pcopy has no option --bogus", "p2pcopy --help"),
     (["send", "a", "--compress", "gzip"], "--compress cannot be used: 'gzip' is no choice", "auto, never, always"),

@@ -127,6 +127,9 @@ def test_one_of_them_says_no(start: Processes, side: int, answer: str) -> None:
     assert [each.exit_code for each in ends] == [7, 7]
     assert "not confirmed" in ends[side].err
     assert "the other side declined" in ends[1 - side].err
+    for ended in ends:  # the other side has ended, and nobody should trust this code any more
+        assert "a fresh code in another way" in " ".join(ended.err.split())
+        assert "with the same code" not in " ".join(ended.err.split())
     assert not (start.work / "out" / "file").exists()
 
 

@@ -178,7 +178,10 @@ def test_names_that_are_taken_are_refused_before_anything_is_stored(tmp_path: Pa
     make(tmp_path / "out" / "tree" / "0599", b"older")
     ends = copy(tmp_path)
     assert [type(error) for error in ends.errors] == [Declined, Declined]
+    assert "1 name is taken at the destination: tree/0599" in str(ends.errors[0])
     assert os.listdir(tmp_path / "out" / "tree") == ["0599"]
+    make(tmp_path / "out" / "tree" / "0007", b"older")
+    assert "2 names are taken at the destination: tree/0007 is the first" in str(copy(tmp_path).errors[1])
 
 
 def test_a_dry_run_shows_everything_and_takes_nothing(tmp_path: Path) -> None:

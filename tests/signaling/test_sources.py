@@ -60,6 +60,8 @@ def test_a_picture(at: str, tmp_path: Path) -> None:
 def test_a_picture_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError, match="cannot be read"):
         run(lines(answer_source(f"@{tmp_path}/code.png", Lines())))
+    with pytest.raises(LocalFileError, match=r"/cod\.png' cannot be read: No such file"):  # no code has a dot in it
+        run(lines(code_source(f"{tmp_path}/cod.png", Lines())))
 
 
 def test_the_name_of_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +70,6 @@ def test_the_name_of_a_file_is_no_code(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="is a file") as caught:
         code_source("code.txt", Lines())
     assert "@code.txt" in caught.value.hint
-    with pytest.raises(LocalFileError, match="there is no picture"):
-        code_source("missing.png", Lines())
     Path(TEXT).write_text("a file whose name is a code")
     assert run(lines(code_source(TEXT, Lines()))) == [TEXT]
     assert run(lines(code_source("x" * 5000, Lines()))) == ["x" * 5000]

@@ -210,7 +210,7 @@ def test_result() -> None:
         "incomplete: Sent 38 files, 285.0 MiB in 12 s (23.1 MiB/s)",
         "left out: 1 failed, 2 skipped",
         "path: direct, local network 10.0.0.2:4242 <-> 10.0.0.3:5151, 0.4 ms",
-        "hint: The same two commands, with fresh codes, send what is missing.",
+        "hint: Mend that; then the same two commands, with fresh codes, send what is missing.",
     ]
     resumed = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 3 * 1024**3)
     assert Run(role="receive").tell(resumed)[0].endswith("5 B in 0.5 s; 3.0 GiB more were there already")
@@ -220,7 +220,7 @@ def test_result() -> None:
     some = events.Done(True, 1, 0, 0, 5, 0.5, 10.0, LAN, 7, files_there=2, left_out=3)
     assert Run(role="receive").tell(some)[:2] == [
         "done: Received 1 file, 5 B in 0.5 s; 2 files were there already",
-        "left out: 3 never sent",
+        "left out: 3 not sent (special files)",
     ]
     assert len(Run().tell(whole)) == 2
 
@@ -254,7 +254,7 @@ def test_result_when_nothing_was_to_be_done(there: int, said: str) -> None:
         (Mark.BEGUN_EXISTS, "rename", "begun: goes on, gets another name"),
         (Mark.BEGUN_EXISTS, "skip", "begun: goes on"),
         (Mark.EXISTS, "", "exists"),
-        (Mark.EXISTS, "ask", "exists: asked"),
+        (Mark.EXISTS, "ask", "exists: you are asked"),
         (Mark.EXISTS, "refuse", "exists: declined"),
         (Mark.EXISTS, "skip", "exists: left alone"),
         (Mark.EXISTS, "rename", "exists: gets another name"),
@@ -628,6 +628,21 @@ def test_a_question_keeps_its_row_when_it_is_answered() -> None:
     live.terminal.ask("Save? ")
     live.terminal.entered()
     assert not live.tell(FAILED).startswith("\n")
+
+
+def test_long_lines_are_broken_between_words_on_a_terminal_only() -> None:
+    long = "error: " + "word " * 10 + "/a-path-of-forty-characters/that/is/longer/than/a/row\n  short\n"
+    assert Out(io.StringIO()).fitted(long) == long
+    ours, theirs = os.openpty()
+    with open(ours, "wb"), open(theirs, "w") as stream:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 15, 40, 0, 0))
+        assert Out(stream).fitted(long).split("\n") == [
+            "error: word word word word word word",
+            "word word word word",
+            "/a-path-of-forty-characters/that/is/longer/than/a/row",
+            "  short",
+            "",
+        ]
 
 
 def test_a_terminal_says_how_large_it_is() -> None:

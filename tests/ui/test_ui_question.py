@@ -28,6 +28,8 @@ def manifest(**changes: object) -> events.Manifest:
         (manifest(files=1, streams=1), "Save 1 file (size unknown) into /in? [y/N] "),
         (manifest(files=2, bytes=5, streams=1), "Save 2 files (5 B and 1 file of unknown size) into /in? [y/N] "),
         (manifest(directories=1), "Save 1 directory into /in? [y/N] "),
+        (manifest(files=9, same=1), "Save 9 files (0 B) into /in, except 1 that is there already? [y/N] "),
+        (manifest(links=3, same=3), "Save 3 links into /in, except 3 that are there already? [y/N] "),
         (manifest(directories=2, links=1), "Save 2 directories, 1 link into /in? [y/N] "),
         (manifest(), "Save 0 files (0 B) into /in? [y/N] "),
         (manifest(files=1, destination="a\x1b[2Jb"), "Save 1 file (0 B) into a\\x1b[2Jb? [y/N] "),

@@ -125,15 +125,16 @@ def test_answer_code(start: Start) -> None:
 def test_consent_shows_the_manifest_and_leaves_the_cursor_at_the_question(start: Start) -> None:
     terminal = start("consent", "role=receive")
     screen = filled(terminal.until_seen("[y/N, l lists all]"))
-    assert "      IMG_2232.jpg               7.0 MiB, exists: asked" in screen
+    assert "      IMG_2232.jpg               7.0 MiB, exists: you are asked" in screen
     assert "  evil\\x1b[2J\\u202egpj.exe[red]  1 B" in screen
-    assert screen[-4:] == [
+    assert screen[-5:] == [
         "  ... and 4,986 more",
         "Offered: 4,985 files (285.0 MiB), 12 directories, 1 link, 40 there already, 3",
         "names taken",
-        "Save 4,985 files (285.0 MiB) into /home/me/incoming? [y/N, l lists all]",
+        "Save 4,985 files (285.0 MiB) into /home/me/incoming, except 40 that are",
+        "there already? [y/N, l lists all]",
     ]
-    assert terminal.cursor() == (72, len(screen) - 1)
+    assert terminal.cursor() == (34, len(screen) - 1)
 
 
 def test_consent_fits_a_small_terminal(start: Start) -> None:
@@ -196,7 +197,7 @@ def test_result_with_what_failed_cannot_be_styled_by_a_name(start: Start) -> Non
     ]
     assert screen[-3:-1] == [
         "Not complete: 1 failed, 2 skipped",
-        "The same two commands, with fresh codes, send what is missing.",
+        "Mend that; then the same two commands, with fresh codes, send what is missing.",
     ]
 
 
