@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ from p2pcopy.errors import ExitCode, InternalError, LocalFileError, P2PCopyError
 from p2pcopy.options import Meeting, Network, Talking, grouped, option, setting
 from p2pcopy.usage import commands, completion, parser
 from p2pcopy.usage.parser import Command
+
+T = TypeVar("T")
 
 
 class _Group(parser.Group):
@@ -172,7 +175,7 @@ def receive(
             output=to,
             yes=yes,
             existing=settings.existing(table, existing),
-            max_bytes=None if max_size is None else parse_size(max_size),
+            max_bytes=None if max_size is None else _parsed("--max-size", max_size, parse_size),
             checksum=settings.checksum(table, checksum, output=to),
             dry_run=dry_run,
             keep_text=output is not None,
@@ -202,7 +205,7 @@ def parts(
         chosen = PartsSettings(
             directory=os.path.expanduser(directory),
             remove=remove,
-            older_s=0.0 if older is None else parse_duration(older),
+            older_s=0.0 if older is None else _parsed("--older", older, parse_duration),
             json=json,
         )
         from p2pcopy.unfinished import run_parts
@@ -305,6 +308,13 @@ def show_help(
         else:
             _, found, _ = root.command.resolve_command(root, [command])  # type: ignore[attr-defined]
             show(found.get_help(context) + "\n")
+
+
+def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(f"{flag} cannot be used: {error.message}", error.hint) from None
 
 
 def _version(value: bool) -> None:

@@ -8,7 +8,11 @@ _SHORTEST: Final = 13  # characters of an answer without any address
 
 
 def code_in(line: str) -> str:
-    """The code in a pasted command ("p2pcopy receive CODE -o DIR", a shell's prompt before it); any other line as it is."""
+    """The code in a pasted command ("p2pcopy receive CODE -o DIR", a shell's prompt before it), or behind "code:"; any other
+    line as it is."""
+    word, colon, rest = line.partition(":")
+    if colon and word.strip().lower() == "code":
+        return rest
     words = line.split()
     names = [number for number, word in enumerate(words) if word.rpartition("/")[2] == "p2pcopy"]
     if not names:

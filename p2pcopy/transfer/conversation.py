@@ -18,6 +18,7 @@ from p2pcopy.config import TransferLimits
 from p2pcopy.errors import (
     ConnectionLost,
     Declined,
+    DryRun,
     IntegrityError,
     InternalError,
     LocalFileError,
@@ -100,6 +101,7 @@ class Clock:
 PONG_GAP_S: Final = 0.1
 LATE_TICK_S: Final = 2.0
 _ASK_THEM: Final = "Ask why; then both sides can start again, with a fresh code."
+_AFTER_DRY_RUN: Final = "Start again, with a fresh code, when the other side wants it."
 _RERUN: Final = "Run the same two commands again, with fresh codes."
 _NOT_OURS: Final = "This is not a failure of this side; the message above is the other side's."
 
@@ -279,7 +281,8 @@ def _same_failure(abort: wire.Abort) -> P2PCopyError:
     message = abort.message
     match abort.error:
         case "declined":
-            return Declined(f"the other side declined: {message}", _ASK_THEM)
+            hint = _AFTER_DRY_RUN if message == DryRun().message else _ASK_THEM
+            return Declined(f"the other side declined: {message}", hint)
         case "local":
             return LocalFileError(f"the other side: {message}", _NOT_OURS)
         case "integrity":

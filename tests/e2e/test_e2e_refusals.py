@@ -165,7 +165,7 @@ EARLIER = "import time\nthen = time.time\ntime.time = lambda: then() - 7200\n"
 def test_no_code_comes(start: Processes) -> None:
     failed(start.receive("-", "-o", "out").ended(), 4, "no code came")
     failed(start.receive("@missing", "-o", "out").ended(), 3, "missing")
-    failed(start.receive("fd:77", "-o", "out").ended(), 4, "no code came")
+    failed(start.receive("fd:77", "-o", "out").ended(), 2, "not open")
 
 
 @pytest.mark.parametrize(

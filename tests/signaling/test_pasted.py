@@ -24,10 +24,12 @@ CODE = "21EJNXME1B4MHJTJ08SGX5P8V7VJT2JTTKSW8WXZJB3EKBVKTJ8NYAT563YG"
         f"me@host:~/p2pcopy$ p2pcopy send --to {CODE} PATH...",
         f"/usr/local/bin/p2pcopy receive -o dir {CODE}",
         f"p2pcopy send a; p2pcopy receive {CODE.lower()}",
+        f"code: {CODE}",
+        f" Code:{CODE}",
     ],
 )
-def test_the_code_is_taken_out_of_a_command(line: str) -> None:
-    assert code_in(line).upper() == CODE
+def test_the_code_is_taken_out_of_what_stands_around_it(line: str) -> None:
+    assert code_in(line).strip().upper() == CODE
 
 
 @pytest.mark.parametrize(
