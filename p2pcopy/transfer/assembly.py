@@ -276,7 +276,7 @@ class OpenFiles:
         file = self._files[entry]
         if not file.whole:
             return None
-        if file.stored != file.size:
+        if file.stored != file.size or file.bad:
             raise _wrong_end()
         del self._files[entry]
         return file

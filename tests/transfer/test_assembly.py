@@ -231,6 +231,18 @@ def test_a_damaged_block_may_come_again() -> None:
     open_files.verified(block)
 
 
+def test_a_file_that_ends_before_a_block_that_was_damaged_does_not_fit() -> None:
+    open_files = files()
+    block, behind = give(open_files, *pieces(0, RAW)), give(open_files, *pieces(1, RAW))
+    assert block is not None
+    assert behind is not None
+    open_files.damaged(behind)
+    open_files.take_end(FileEnd(ENTRY, 1, len(RAW), bytes(32)), None, BLOCK)
+    open_files.verified(block)
+    with pytest.raises(ProtocolError):
+        open_files.take_whole(ENTRY)
+
+
 def test_damaged_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "MAX_BAD", 2)
     open_files = files()

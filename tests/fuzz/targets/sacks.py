@@ -147,7 +147,7 @@ def agreed(outbound: Outbound) -> None:
     assert len(flight._suspects) <= len(status)
     assert len(flight._remembered) <= MAX_REMEMBERED
     assert len(flight._overtaken) <= len(status) + 1
-    assert len(outbound._parts) <= len(status) + 1
+    assert len(outbound._parts) <= len(status) + 2  # the one in work, and one that was cut anew behind what has arrived
     assert outbound.controller.window >= 1
     assert outbound.controller.rate >= 0
     assert 0 < outbound.round_trip.timeout(0) <= outbound.round_trip.timeout(3) < inf
