@@ -190,14 +190,15 @@ def test_ctrl_backslash_leaves_the_terminal_in_order(shell: Open, start: Process
 
 def test_a_window_that_becomes_as_small_as_can_be_ends_nothing(shell: Open, start: Processes) -> None:
     terminal = shell(columns=160)
-    terminal.enter("p2pcopy send --no-stun --no-qr file; echo code $?")
+    terminal.enter("p2pcopy send --no-stun --no-qr file; echo $? > ending; mv ending ended")
     code = next(row for row in terminal.until_seen(ASK_FOR_ANSWER) if row.isalnum() and row.isupper())
     terminal.resize(2, 2)
     terminal.until(lambda rows: len(rows) == 2)
     receiver = start.receive(code, "-y", "-o", "out")
     assert receiver.ended().exit_code == 0
-    terminal.resize(80, 24)
-    terminal.until_seen("code 0")
+    # Not read off the screen: two columns would not show it in one piece.
+    terminal.until(lambda _: (start.work / "ended").exists())
+    assert (start.work / "ended").read_text() == "0\n"
 
 
 def test_a_narrow_terminal(shell: Open, start: Processes) -> None:
@@ -219,9 +220,11 @@ def test_what_arrives_does_not_go_to_a_terminal_as_it_is(shell: Open, start: Pro
     terminal.run("p2pcopy", "receive", "--no-stun", "-o", "-", sender.code())
     terminal.until_seen("standard output is a terminal")
     terminal.until_ready()
-    terminal.enter(f"p2pcopy receive --no-stun -o - {sender.code()} | cat")
-    terminal.until_seen("content")
+    terminal.enter(f"p2pcopy receive --no-stun -o - {sender.code()} | cat > got")
     assert sender.ended().exit_code == 0
+    terminal.until_seen("Received")
+    terminal.until_ready()
+    assert (start.work / "got").read_bytes() == b"content"
 
 
 def test_nothing_is_asked_where_nobody_would_see_it(shell: Open, start: Processes) -> None:
