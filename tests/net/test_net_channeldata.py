@@ -55,8 +55,10 @@ def test_a_burst_comes_out_as_it_was(padded: bool, count: int, size: int, last: 
     else:
         step = size + HEADER_SIZE
         whole = len(frames) // step
-        if whole:
-            assert payloads.take(frames, 0, whole, step) == whole
+        place = 0
+        while place < whole:  # as many at a time as there is room for
+            place += payloads.take(frames, place * step, whole - place, step)
+        assert place == whole
         if len(frames) % step:
             assert payloads.take(frames, whole * step, 1, len(frames) % step) == 1
         payloads.flush()
