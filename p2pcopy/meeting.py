@@ -17,7 +17,7 @@ from p2pcopy.errors import CodeError, CodeUsed, NobodyCame, NoConnection
 from p2pcopy.net import diagnosis
 from p2pcopy.net.peer import Peer, PeerChannel
 from p2pcopy.net.trial import ServerReport
-from p2pcopy.quantities import duration
+from p2pcopy.quantities import limit
 from p2pcopy.signaling import code
 from p2pcopy.signaling.code import Answer, Candidate, Offer, Starter
 from p2pcopy.signaling.exchange import LineSource, parsed_code
@@ -125,7 +125,7 @@ async def _their_offer(source: LineSource, expecting: Starter, limit_s: float, d
             theirs = await _parsed_offer(source, expecting, desk, again=again)
     except TimeoutError:
         raise CodeError(
-            f"no code came within {duration(round(limit_s) or limit_s)}",
+            f"no code came within {limit(limit_s)}",
             "Give the other side's code in time, or wait longer with --wait.",
         ) from None
     if theirs is None:
@@ -253,7 +253,7 @@ async def _connection(
     except TimeoutError:
         trial = peer.trial()
         finding = diagnosis.explain(trial, settings, offering=offering)
-        message = f"no connection came about within {duration(round(limit_s) or limit_s)}: {finding.reason}"
+        message = f"no connection came about within {limit(limit_s)}: {finding.reason}"
         raise NobodyCame(message, finding.remedy, diagnosis.tried(trial)) from None
 
 

@@ -37,10 +37,15 @@ def rate(bytes_per_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: "3.2 s" (3 s for an integer), "42 s", "2 min 05 s", "1 h", "3 d 04 h"."""
-    if round(seconds, 1) < 10 and not isinstance(seconds, int):
+    """A time span in its two largest units: "3.2 s", "42 s", "2 min 05 s", "1 h", "1 h 02 min", "3 d 04 h"."""
+    if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     return _two_units(round(seconds))
+
+
+def limit(seconds: float) -> str:
+    """A time that was asked for, and not measured: "1 s" instead of "1.0 s"."""
+    return _two_units(round(seconds)) if round(seconds) else duration(seconds)
 
 
 def left(seconds: float) -> str:

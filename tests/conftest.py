@@ -7,11 +7,14 @@ import gc
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import lab.network
 import lab.turn
 import pytest
 from hypothesis import HealthCheck, settings
+
+from p2pcopy import keys
 
 # Both go by the clock, and fail where the machine is busy.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +37,16 @@ def _what_stays_is_not_looked_through_again() -> None:
     """Collecting the garbage after each test would take longer than most tests do."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the environment nor a config file sets anything."""
+    for name in keys.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    config = tmp_path / "config.toml"
+    config.touch()
+    monkeypatch.setenv("P2PCOPY_CONFIG", str(config))
 
 
 class _Complaints(logging.Handler):

@@ -10,30 +10,29 @@ import sys
 import threading
 from typing import Final
 
-from p2pcopy.config import MIB, Existing
-from p2pcopy.errors import Declined, InternalError, Interrupted, LocalFileError, ProtocolError
-from p2pcopy.events import FileStatus, Mark
+from p2pcopy.config import MIB
+from p2pcopy.errors import InternalError, Interrupted, LocalFileError, ProtocolError
+from p2pcopy.events import FileStatus
 from p2pcopy.files import faults
-from p2pcopy.transfer.held import Held
-from p2pcopy.transfer.items import Clash, Outcome
-from p2pcopy.transfer.wire import Entry, Kind
+from p2pcopy.files.singlefile import SingleFileStore
+from p2pcopy.transfer.items import Outcome
+from p2pcopy.transfer.wire import Entry
 
-_ONE_FILE: Final = "only a single file can go to standard output"
 _CHUNK: Final = getattr(select, "PIPE_BUF", 512)
 _SHOWN: Final = "standard output"
 
 
-class StreamStore:
+class StreamStore(SingleFileStore):
     """A Store that is a stream of bytes. The descriptor stays the caller's.
 
     max_waiting: bytes that may arrive before their turn; a peer that goes beyond breaks the protocol (ProtocolError).
     """
 
     def __init__(self, fd: int, *, max_waiting: int = 144 * MIB) -> None:
+        super().__init__("only a single file can go to standard output", "Receive into a directory with --output DIR.")
         self.folds_names = False
         self._fd = fd
         self._max_waiting = max_waiting
-        self._index: int | None = None
         self._next = 0
         self._early: dict[int, bytes] = {}
         self._early_bytes = 0
@@ -44,39 +43,6 @@ class StreamStore:
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         # Windows can wait for sockets only, so a write there ends when its reader lets it.
         self._may_block = not self._is_file and sys.platform != "win32"
-
-    def admit(self, index: int, entry: Entry) -> Clash | None:
-        """Raises Declined for anything but a single file."""
-        if entry.kind is not Kind.FILE or self._index is not None:
-            raise Declined(_ONE_FILE, "Receive into a directory with --output DIR.")
-        self._index = index
-        return None
-
-    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
-        return Mark.NEW
-
-    def resolve(self, existing: Existing) -> None:
-        """Nothing can be in the way of a stream."""
-
-    def begin(self, block_size: int) -> None:
-        """Blocks are put in order by their offsets."""
-
-    def free_bytes(self) -> int | None:
-        """Nobody knows."""
-        return None
-
-    def reusable_bytes(self, entry: Entry) -> int:
-        return 0
-
-    def refuses(self, index: int, entry: Entry) -> Outcome | None:
-        return None
-
-    def held(self, index: int, entry: Entry) -> Held | None:
-        """Who has read an earlier part of the stream has it."""
-        return None
-
-    def start_over(self, index: int, entry: Entry) -> None:
-        raise InternalError("nothing of a stream was held")
 
     def write(
         self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview, digest: bytes = b""
@@ -110,15 +76,6 @@ class StreamStore:
     def abandon(self, index: int, keep: bool = False) -> None:
         self._early.clear()
         self._early_bytes = 0
-
-    def other(self, index: int, entry: Entry) -> list[Outcome]:
-        raise InternalError("directories and links were not admitted")
-
-    def flush(self) -> list[Outcome]:
-        return []
-
-    def finish(self) -> list[Outcome]:
-        return []
 
     def interrupt(self) -> None:
         """From any thread, at any time: a write() that waits for a slow reader ends, with Interrupted."""

@@ -4,57 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
-from p2pcopy.config import KIB, Existing
+from p2pcopy.config import KIB
 from p2pcopy.errors import Declined, InternalError
-from p2pcopy.events import FileStatus, Mark
-from p2pcopy.transfer.held import Held
+from p2pcopy.events import FileStatus
+from p2pcopy.files.singlefile import SingleFileStore
 from p2pcopy.transfer.items import Clash, Outcome
-from p2pcopy.transfer.wire import Entry, Kind
+from p2pcopy.transfer.wire import Entry
 
 MAX_TEXT: Final = 64 * KIB  # bytes
 _TOO_LONG: Final = "Receive it as a file, with --output DIR."
 
 
-class TextStore:
+class TextStore(SingleFileStore):
     """A Store. text: what came, once it is whole; bytes that are not UTF-8 as surrogate escapes (PEP 383)."""
 
     def __init__(self) -> None:
+        super().__init__("the other side offers more than the text that it has announced", _TOO_LONG)
         self.text: str | None = None
-        self._index: int | None = None
         self._blocks: dict[int, bytes] = {}
         self._size = 0
 
     def admit(self, index: int, entry: Entry) -> Clash | None:
         """Raises Declined for anything but one short file."""
-        if entry.kind is not Kind.FILE or self._index is not None:
-            raise Declined("the other side offers more than the text that it has announced", _TOO_LONG)
+        super().admit(index, entry)
         self._check(entry.size or 0)
-        self._index = index
         return None
-
-    def mark(self, entry: Entry, clash: Clash | None) -> Mark:
-        return Mark.NEW
-
-    def resolve(self, existing: Existing) -> None:
-        """Nothing can be in the way of a text."""
-
-    def begin(self, block_size: int) -> None:
-        """Blocks are put in order by their offsets."""
-
-    def free_bytes(self) -> int | None:
-        return None
-
-    def reusable_bytes(self, entry: Entry) -> int:
-        return 0
-
-    def refuses(self, index: int, entry: Entry) -> Outcome | None:
-        return None
-
-    def held(self, index: int, entry: Entry) -> Held | None:
-        return None
-
-    def start_over(self, index: int, entry: Entry) -> None:
-        raise InternalError("nothing of a text was held")
 
     def write(
         self, index: int, entry: Entry, offset: int, *parts: bytes | memoryview, digest: bytes = b""
@@ -74,15 +48,6 @@ class TextStore:
 
     def abandon(self, index: int, keep: bool = False) -> None:
         self._blocks.clear()
-
-    def other(self, index: int, entry: Entry) -> list[Outcome]:
-        raise InternalError("directories and links were not admitted")
-
-    def flush(self) -> list[Outcome]:
-        return []
-
-    def finish(self) -> list[Outcome]:
-        return []
 
     def interrupt(self) -> None:
         """Nothing here waits."""

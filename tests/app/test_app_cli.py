@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import p2pcopy.app
 import p2pcopy.doctor
 import p2pcopy.unfinished
-from p2pcopy import __version__, cli, keys
+from p2pcopy import __version__, cli
 from p2pcopy.config import (
     DEFAULT_STUN,
     Compress,
@@ -30,14 +30,7 @@ from p2pcopy.config import (
 )
 from p2pcopy.errors import ExitCode
 
-
-@pytest.fixture(autouse=True)
-def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in keys.VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    config = tmp_path / "config.toml"
-    config.touch()
-    monkeypatch.setenv("P2PCOPY_CONFIG", str(config))
+pytestmark = pytest.mark.usefixtures("nothing_set")
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> SendSettings | ReceiveSettings:

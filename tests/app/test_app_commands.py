@@ -21,12 +21,7 @@ NAMES = [each.name for each in PROGRAM.commands]
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in keys.VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    config = tmp_path / "config.toml"
-    config.touch()
-    monkeypatch.setenv("P2PCOPY_CONFIG", str(config))
+def _narrow(nothing_set: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 

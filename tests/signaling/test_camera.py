@@ -6,12 +6,12 @@ import asyncio
 import builtins
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from bounded import run
 from filming import film, photographed, rendered
 from PIL import Image
 from test_qr import LAN, TEXT, offer_text, terminal_picture
@@ -21,16 +21,7 @@ from p2pcopy.signaling import camera, pictures
 from p2pcopy.signaling.camera import Camera
 from p2pcopy.signaling.qr import half_blocks, qr_matrix
 
-T = TypeVar("T")
 OTHER = offer_text(LAN)
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(20):
-            return await coroutine
-
-    return asyncio.run(bounded())
 
 
 async def seen_by(name: str | Path, opened: list[str] | None = None) -> list[str]:

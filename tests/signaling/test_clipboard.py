@@ -7,26 +7,17 @@ import base64
 import builtins
 import os
 import sys
-from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from bounded import run
 
 from p2pcopy.errors import UsageError
 from p2pcopy.signaling import clipboard
 from p2pcopy.signaling.clipboard import Clipboard, find_clipboard, osc52, paste
 
-T = TypeVar("T")
 PLAIN = b"\x1b]52;c;" + base64.b64encode(b"CODE") + b"\a"
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(20):
-            return await coroutine
-
-    return asyncio.run(bounded())
 
 
 class Library:

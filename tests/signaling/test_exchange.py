@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
+from bounded import run
 
 from p2pcopy.errors import CodeError, CodeTruncated, CodeTypo, LocalFileError, UsageError
 from p2pcopy.signaling import exchange
@@ -28,16 +28,6 @@ from p2pcopy.signaling.exchange import (
     write_private,
 )
 from p2pcopy.signaling.sources import answer_source, code_source
-
-T = TypeVar("T")
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(20):
-            return await coroutine
-
-    return asyncio.run(bounded())
 
 
 class Pipe:

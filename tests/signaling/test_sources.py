@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
+from bounded import run
 from filming import film
 from test_qr import TEXT, terminal_picture
 
@@ -17,16 +16,6 @@ from p2pcopy.signaling.camera import Camera
 from p2pcopy.signaling.exchange import Lines, LineSource, Literal
 from p2pcopy.signaling.qr import half_blocks, qr_matrix, write_qr_png
 from p2pcopy.signaling.sources import Either, PicturesToo, answer_source, code_source
-
-T = TypeVar("T")
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(20):
-            return await coroutine
-
-    return asyncio.run(bounded())
 
 
 async def lines(source: LineSource) -> list[str]:

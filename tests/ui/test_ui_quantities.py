@@ -55,8 +55,7 @@ def test_rate() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.0, "0.0 s"),
-        (0, "0 s"),
+        (0, "0.0 s"),
         (3.21, "3.2 s"),
         (9.96, "10 s"),
         (42.4, "42 s"),
@@ -69,6 +68,11 @@ def test_rate() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert quantities.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0.0 s"), (0.1, "0.1 s"), (0.999, "1 s"), (1, "1 s"), (3600, "1 h")])
+def test_limit(seconds: float, text: str) -> None:
+    assert quantities.limit(seconds) == text
 
 
 @pytest.mark.parametrize(
