@@ -17,8 +17,9 @@ from typing import Final
 if sys.platform != "win32":
     import fcntl
 
-# Whoever looks whether something is in use has its lock for an instant.
+# Whoever looks whether something is in use has its lock for an instant, which on a busy machine may last some turns of others.
 _INSTANT_S: Final = 0.02
+_INSTANTS: Final = 15
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
 
 
@@ -54,7 +55,7 @@ def is_occupied(fd: int) -> bool:
     if sys.platform == "win32":
         return False
     try:
-        if not _try(fd, fcntl.LOCK_EX):
+        if not _taken(fd, fcntl.LOCK_EX):
             return True
         fcntl.flock(fd, fcntl.LOCK_UN)
     except OSError:
@@ -65,10 +66,12 @@ def is_occupied(fd: int) -> bool:
 if sys.platform != "win32":
 
     def _taken(fd: int, how: int) -> bool:
-        if _try(fd, how):
-            return True
-        time.sleep(_INSTANT_S)
-        return _try(fd, how)
+        """Whether nobody had it in the way for longer than a look takes."""
+        for _ in range(_INSTANTS):
+            if _try(fd, how):
+                return True
+            time.sleep(_INSTANT_S)
+        return False
 
     def _try(fd: int, how: int) -> bool:
         """True also where the file system has no locks: on a network that is no reason to store nothing."""
