@@ -39,6 +39,7 @@ from p2pcopy.transfer.receive_session import Consent
 from p2pcopy.ui.reporter import CodeSink, Reporter, Role, make_reporter
 
 _DESCRIPTORS: Final = {"-": 1, "stderr": 2}
+_NOBODY: Final = "nobody can be asked here, as there is no terminal: files will be declined; --yes accepts them"
 _WAITS: Final = "If the {} still waits, run this again with the same code."
 
 
@@ -101,6 +102,8 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
     consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
     ask = asking_consent(settings.yes, existing, reporter, keyboard)
+    if keyboard.person is None and not (settings.yes or settings.dry_run or settings.output == "-"):
+        reporter.tell(events.Warned(_NOBODY))
     try:
         with keyboard.held(stops):
             return (await stories.receive(settings, stage, consent, ask)).exit_code

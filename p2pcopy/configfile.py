@@ -146,8 +146,10 @@ def _put_anew(file: Path, text: str) -> None:
 
 
 def _put_in_place(file: Path, text: str) -> None:
+    """Where a link leads to: a config file is often kept elsewhere, with others."""
     import tempfile
 
+    file = Path(os.path.realpath(file))
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".config-", delete=False) as opened:
         opened.write(text)
     os.replace(opened.name, file)

@@ -156,6 +156,18 @@ def test_it_is_written_once_unless_it_is_to_be_replaced(tmp_path: Path, monkeypa
     assert [each.name for each in path.parent.iterdir()] == ["config.toml"]
 
 
+def test_a_link_to_it_stays_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, link = tmp_path / "kept" / "p2pcopy.toml", tmp_path / "config.toml"
+    kept.parent.mkdir()
+    kept.write_text("one")
+    link.symlink_to(kept)
+    monkeypatch.setenv("P2PCOPY_CONFIG", str(link))
+    assert configfile.write("two", replace=True) == link
+    assert link.is_symlink()
+    assert kept.read_text() == "two"
+    assert len(list(kept.parent.iterdir())) == 1
+
+
 def test_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "config.toml", Path("\0")):
