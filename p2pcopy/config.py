@@ -74,10 +74,6 @@ class IceServer:
     password: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
 
-    @property
-    def is_turn(self) -> bool:
-        return self.url.startswith(("turn:", "turns:"))
-
 
 @dataclass(frozen=True)
 class NetSettings:
