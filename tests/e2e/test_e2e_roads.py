@@ -96,8 +96,7 @@ def test_a_command_that_fails(start: Processes) -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_ctrl_c_ends_both(terminal: bool, start: Processes) -> None:
-    there = command("receive", "-", "--no-stun", "--output", "out", "--yes", before="import time\ntime.sleep(60)\n")
-    sender = start.send("file", "--via", f"echo $$ > pid; echo started >&2; exec {there}", terminal=terminal)
+    sender = start.send("file", "--via", "echo $$ > pid; echo started >&2; exec sleep 60", terminal=terminal)
     sender.err.wait_for(rb"started")
     if terminal:
         sender.type(b"\x03")
