@@ -22,8 +22,9 @@ import json_schema
 import nursery
 from nursery import Child, Request
 
-PATIENCE_S = 40.0
-CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?$|\")"
+PATIENCE_S = 90.0
+# With what ends it: the end of what has come so far may be in the middle of a code.
+CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?\n|\")"
 
 
 # For before=: this side does not reach the addresses in the other side's code, as between two networks without a route.
@@ -130,8 +131,9 @@ class Running:
         return self.out.wait_for(CODE, start=start)[1].decode()
 
     def type(self, text: str | bytes) -> None:
-        """Into its standard input."""
-        os.write(self._keyboard, text.encode() if isinstance(text, str) else text)
+        """Into its standard input. What it does not read any more, as it has ended, is lost."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._keyboard, text.encode() if isinstance(text, str) else text)
 
     def close_input(self) -> None:
         os.close(self._keyboard)
