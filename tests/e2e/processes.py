@@ -33,6 +33,7 @@ REACHES_NOBODY = "from p2pcopy.net.peer import Peer\nPeer.add_remote = lambda se
 _RUN = "from p2pcopy.cli import main\nmain()\n"
 _TAKE_TERMINAL = "import fcntl, os, termios\nos.setsid()\nfcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
 _ROWS_AND_COLUMNS = struct.pack("HHHH", 50, 160, 0, 0)
+_LAST_WORDS = 4000
 # Without these, file modes count for root, too.
 _LIKE_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner")
 
@@ -150,7 +151,7 @@ class Running:
         try:
             exit_code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            said = self.err.content.decode(errors="replace")
+            said = b"\n".join(each.content[-_LAST_WORDS:] for each in {self.out, self.err}).decode(errors="replace")
             raise AssertionError(f"the process does not end within {timeout} s:\n{said}") from None
         err = self.err.everything().decode(errors="surrogateescape")
         assert "Traceback" not in err, err
