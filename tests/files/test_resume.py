@@ -47,7 +47,7 @@ def digest(number: int, content: bytes = CONTENT) -> bytes:
 
 @contextmanager
 def opened(root: Path, **settings: Any) -> Iterator[DirectoryStore]:
-    store = DirectoryStore(str(root), journaling=settings.pop("journaling", EAGER), **settings)
+    store = DirectoryStore(str(root), **{"journaling": EAGER, "group_s": 3600, **settings})
     store.open()
     store.begin(BLOCK)
     try:
@@ -147,7 +147,7 @@ class TestGoingOn:
     @pytest.mark.parametrize("mode", [0o644, 0o444, 0o200])
     def test_whole_but_not_yet_named(self, tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
         entry = replace(ENTRY, mode=mode)
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             write(store, *range(BLOCKS), entry=entry)
             assert store.whole(0, entry, len(CONTENT)) == []
         monkeypatch.setattr(os, "open", as_its_owner(os.open))
@@ -508,7 +508,7 @@ class TestFaults:
             store.whole(0, big, 60 * block_size)
             store.flush()
 
-        with opened(tmp_path, journaling=settings, group_s=3600) as store:
+        with opened(tmp_path, journaling=settings) as store:
             store.begin(block_size)
             put(*range(19 if call == "fdatasync" else 4))
             with monkeypatch.context() as patch:

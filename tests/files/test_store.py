@@ -47,7 +47,8 @@ def link(path: str, target: str) -> Entry:
 
 @contextmanager
 def opened(root: Path, **settings: Any) -> Iterator[DirectoryStore]:
-    store = DirectoryStore(str(root), **settings)
+    """A store that keeps a group together however slow the machine is, unless a test wants it otherwise."""
+    store = DirectoryStore(str(root), **{"group_s": 3600, **settings})
     store.open()
     try:
         yield store
@@ -200,7 +201,7 @@ class TestContents:
 
     def test_names_that_are_not_utf_8_and_names_of_any_length(self, tmp_path: Path) -> None:
         names = ["caf\udce9", "a b'\"\n", "é" * 127, "x" * 255, "y" * 242, "-rf"]
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index, name in enumerate(names):
                 store.write(index, file(name), 0, b"abc")
             assert all(len(os.fsencode(name)) <= 255 for name in os.listdir(tmp_path))
@@ -231,7 +232,7 @@ class TestContents:
 
 class TestGroups:
     def test_nothing_has_a_final_name_before_the_group_is_synced(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_files=3, group_s=3600) as store:
+        with opened(tmp_path, group_files=3) as store:
             assert put(store, 0, file("a"), b"abc") == []
             assert put(store, 1, file("b"), b"abc") == []
             assert all_names(tmp_path) == [".a.p2pcopy-part", ".b.p2pcopy-part"]
@@ -239,7 +240,7 @@ class TestGroups:
             assert all_names(tmp_path) == ["a", "b", "c"]
 
     def test_a_group_is_full_by_size_or_by_time(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_bytes=4, group_s=3600) as store:
+        with opened(tmp_path, group_bytes=4) as store:
             assert put(store, 0, file("a"), b"abc") == []
             assert put(store, 1, file("b"), b"abc") == [done(0), done(1)]
         with opened(tmp_path, group_s=0) as store:
@@ -251,7 +252,7 @@ class TestGroups:
     ) -> None:
         if not at_once:
             monkeypatch.setattr(native, "can_sync_at_once", lambda fd: False)
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index in range(50):
                 put(store, index, file(f"d{index % 20}/f{index}"), b"%03d" % index)
             assert store.finish() == [done(index) for index in range(50)]
@@ -262,7 +263,7 @@ class TestGroups:
             if os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) == ".b.p2pcopy-part":
                 raise OSError(errno.EACCES, "Permission denied")
 
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index, name in enumerate("abc"):
                 put(store, index, file(name), b"abc")
             monkeypatch.setattr(os, "fsync", refuse)
@@ -274,7 +275,7 @@ class TestGroups:
         def fail(fd: int) -> bool:
             raise OSError(errno.EIO, "Input/output error")
 
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index in range(20):
                 put(store, index, file(f"f{index}"), b"abc")
             monkeypatch.setattr(native, "sync_file_system", fail)
@@ -349,7 +350,7 @@ class TestExisting:
 
     def test_replace_keeps_the_old_file_until_the_new_one_is_there(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"old")
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             store.resolve(Existing.REPLACE)
             assert store.refuses(0, file("f")) is None
             put(store, 0, file("f"), b"new")
@@ -556,7 +557,7 @@ class TestExisting:
             monkeypatch.setattr(native, "rename_without_replacing", lambda *_: False)
         if by == "look":
             monkeypatch.setattr(os, "link", no_links)
-        with opened(tmp_path, existing=policy, group_s=3600) as store:
+        with opened(tmp_path, existing=policy) as store:
             assert store.admit(0, file("f")) is None
             put(store, 0, file("f"), b"new")
             put(store, 1, file("g"), b"new")
@@ -625,7 +626,7 @@ class TestPartFiles:
         assert not (root / "f").exists()
 
     def test_one_that_vanishes_or_is_exchanged(self, tmp_path: Path) -> None:
-        with opened(tmp_path, open_parts=1, group_s=3600) as store:
+        with opened(tmp_path, open_parts=1) as store:
             for index, name in enumerate("abcd"):
                 store.write(index, file(name, 6), 0, b"abc")
             put(store, 4, file("e"), b"abc")
@@ -735,7 +736,7 @@ class TestEscape:
     def test_a_directory_exchanged_for_a_link_in_the_middle(self, tmp_path: Path) -> None:
         root, outside = tmp_path / "out", tmp_path / "outside"
         outside.mkdir()
-        with opened(root, group_s=3600) as store:
+        with opened(root) as store:
             for name in ("d", "e"):
                 store.other(0, directory(name))
             store.write(1, file("d/f", 6), 0, b"abc")
@@ -806,7 +807,7 @@ class TestEnd:
     def test_nothing_is_left_behind_without_a_commit(self, tmp_path: Path) -> None:
         root = tmp_path / "new" / "out"
         before = len(os.listdir("/proc/self/fd"))
-        with opened(root, open_parts=2, group_s=3600) as store:
+        with opened(root, open_parts=2) as store:
             store.other(0, directory("d"))
             store.other(1, directory("d/e"))
             store.other(2, link("d/l", "e"))
@@ -832,7 +833,7 @@ class TestEnd:
         assert os.stat(root / "d" / "e").st_mtime_ns == MTIME
 
     def test_abandoned_files_leave_no_trace(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             store.write(0, file("a", 6), 0, b"abc")
             put(store, 1, file("b"), b"abc")
             store.abandon(0)
