@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from descriptors import open_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -715,15 +716,15 @@ class TestPartFiles:
 
     def test_bounded_descriptors(self, tmp_path: Path) -> None:
         with opened(tmp_path, open_parts=5) as store:
-            before = len(os.listdir("/proc/self/fd"))
+            before = open_files()
             for index in range(300):
                 store.write(index, file(f"f{index}", 2), 0, b"a")
-            assert len(os.listdir("/proc/self/fd")) <= before + 5
+            assert len(open_files()) <= len(before) + 5
             for index in range(300):
                 store.write(index, file(f"f{index}", 2), 1, b"b")
                 store.whole(index, file(f"f{index}", 2), 2)
             store.finish()
-            assert len(os.listdir("/proc/self/fd")) <= before
+            assert len(open_files()) <= len(before)
         assert all((tmp_path / f"f{index}").read_bytes() == b"ab" for index in range(300))
 
     def test_is_zero(self) -> None:
@@ -806,7 +807,7 @@ class TestEscape:
 class TestEnd:
     def test_nothing_is_left_behind_without_a_commit(self, tmp_path: Path) -> None:
         root = tmp_path / "new" / "out"
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files()
         with opened(root, open_parts=2) as store:
             store.other(0, directory("d"))
             store.other(1, directory("d/e"))
@@ -817,7 +818,7 @@ class TestEnd:
             put(store, 10, file("y" * 250), b"abc")
         store.close()
         assert os.listdir(tmp_path) == []
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files() == before
 
     def test_what_was_committed_stays_and_is_accessible(self, tmp_path: Path) -> None:
         root = tmp_path / "new" / "out"
