@@ -631,9 +631,9 @@ class TestPartFiles:
             for index, name in enumerate("abcd"):
                 store.write(index, file(name, 6), 0, b"abc")
             put(store, 4, file("e"), b"abc")
+            (tmp_path / "theirs").write_bytes(b"theirs")  # beside the old one, as its inode number could be used again
+            (tmp_path / "theirs").replace(tmp_path / ".b.p2pcopy-part")
             (tmp_path / ".a.p2pcopy-part").unlink()
-            (tmp_path / ".b.p2pcopy-part").unlink()
-            (tmp_path / ".b.p2pcopy-part").write_bytes(b"theirs")
             (tmp_path / ".c.p2pcopy-part").unlink()
             (tmp_path / ".c.p2pcopy-part").symlink_to("b")
             (tmp_path / ".e.p2pcopy-part").unlink()
