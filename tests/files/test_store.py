@@ -221,6 +221,22 @@ class TestContents:
         assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o700
         assert stat.S_IMODE(os.stat(tmp_path / "a" / "b").st_mode) == 0o755
 
+    def test_a_directory_that_another_run_makes_at_the_same_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Directory.make_directory
+
+        def make(self: Directory, name: str) -> None:
+            real(self, name)
+            real(self, name)
+
+        monkeypatch.setattr(Directory, "make_directory", make)
+        with opened(tmp_path) as store:
+            assert store.other(0, directory("d", 0o750)) == []
+            put(store, 1, file("d/e/f"), b"abc")
+            assert sorted(store.finish(), key=lambda outcome: outcome.index) == [done(0), done(1)]
+        assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o750
+
     def test_a_deep_and_wide_tree_with_few_open_directories(self, tmp_path: Path) -> None:
         deep = "/".join("d" * 60)
         with opened(tmp_path) as store:
