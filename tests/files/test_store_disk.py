@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -477,6 +478,22 @@ class TestNative:
             assert store.write(0, file("f"), 0, b"abc") is None
             assert [outcome.ok for outcome in store.whole(0, file("f"), 3) + store.finish()] == [True]
         assert os.listdir(tmp_path) == (["f"] if ok else [])
+
+    def test_several_threads_ask_for_the_umask(self) -> None:
+        before, interval = native.umask(), sys.getswitchinterval()
+        seen: list[int] = []
+        threads = [threading.Thread(target=lambda: seen.extend(native.umask() for _ in range(1000))) for _ in range(4)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            assert native.umask() == before
+        finally:
+            sys.setswitchinterval(interval)
+            os.umask(before)
+        assert seen == [before] * 4000
 
     def test_errors_are_errors(self) -> None:
         for call in (
