@@ -139,7 +139,7 @@ def flush_drive(fd: int) -> None:
 
 
 def umask() -> int:
-    """Of this process. To ask for it is to set it, which two threads must not do at once: it would stay what one of them has set."""
+    """Of this process. To ask for it is to set it; two threads that did so at once could leave what one of them has set."""
     with _umask:
         mask = os.umask(0o077)
         os.umask(mask)
