@@ -494,7 +494,7 @@ class TestReread:
             assert isinstance(again, Block)
             os.write(writing, b"end")
             os.close(writing)
-            thread.join(10)
+            thread.join(60)
         assert list(whole(items).values()) == [b"a", b"end"]
 
 

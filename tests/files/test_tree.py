@@ -417,7 +417,7 @@ class TestWalk:
         result: list[Found | Left] = []
         thread = threading.Thread(target=lambda: result.extend(items), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(60)
         assert result == [Left("t/a", "is a named pipe")]
 
     def test_junctions_are_not_walked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
