@@ -14,7 +14,13 @@ from types import TracebackType
 from typing import Self
 
 SCENARIO = Path(__file__).with_name("ui_scenario.py")
-LIMIT_S = 20.0
+LIMIT_S = 60.0
+
+
+def filled(screen: list[str]) -> list[str]:
+    """Without the empty rows at the end."""
+    last = max((index for index, row in enumerate(screen) if row.strip()), default=-1)
+    return screen[: last + 1]
 
 
 class Tmux:
@@ -94,7 +100,12 @@ class Tmux:
         return screen
 
     def until_seen(self, text: str) -> list[str]:
+        """The first screen with the text. What the command writes in the same go may be there only later."""
         return self.until(lambda screen: any(text in row for row in screen))
+
+    def until_ends(self, *rows: str) -> list[str]:
+        """The first screen with these as the last rows that have something on them, and none below them."""
+        return filled(self.until(lambda screen: filled(screen)[-len(rows) :] == list(rows)))
 
     def _tmux(self, *arguments: str) -> str:
         # The variable TMUX would make a nested server out of it.
