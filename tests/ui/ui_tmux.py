@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -148,6 +149,7 @@ class Shell(Tmux):
     PROMPT = "ready> "
 
     def __init__(self, directory: Path, *, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        self._asked = 0
         command = directory / "bin" / "p2pcopy"
         command.parent.mkdir(exist_ok=True)
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m p2pcopy "$@"\n')
@@ -171,9 +173,11 @@ class Shell(Tmux):
 
     def result(self, command: str) -> str:
         """What a short command writes, in one line."""
-        self.enter(f'clear; echo "=$({command})="')
-        rows = self.until(lambda rows: any(row.startswith("=") and row.rstrip().endswith("=") for row in rows))
-        return next(row for row in rows if row.startswith("=")).strip("= ")
+        self._asked += 1  # what was answered before may still be on the screen
+        answer = re.compile(rf"<{self._asked} (.*) {self._asked}>\s*")
+        self.enter(f'clear; echo "<{self._asked} $({command}) {self._asked}>"')
+        rows = self.until(lambda rows: any(map(answer.fullmatch, rows)))
+        return next(found[1] for found in map(answer.fullmatch, rows) if found is not None)
 
 
 def _last(rows: list[str]) -> str:
