@@ -128,7 +128,6 @@ def test_it_is_suspended_and_goes_on(shell: Open, start: Processes) -> None:
     terminal, sender = in_the_middle(shell, start)
     terminal.press("C-z")
     terminal.until_seen("Stopped")
-    terminal.until_ready()
     assert is_as_before(terminal)
     sender.type(noise(MIB))
     terminal.enter("fg")

@@ -172,7 +172,8 @@ class Shell(Tmux):
         return self.until(lambda rows: _last(rows).rstrip() == self.PROMPT.rstrip())
 
     def result(self, command: str) -> str:
-        """What a short command writes, in one line."""
+        """What a short command writes, in one line, once the shell takes it."""
+        self.until_ready()
         self._asked += 1  # what was answered before may still be on the screen
         answer = re.compile(rf"<{self._asked} (.*) {self._asked}>\s*")
         self.enter(f'clear; echo "<{self._asked} $({command}) {self._asked}>"')
