@@ -116,6 +116,18 @@ def test_close_gives_up_on_a_reader_that_takes_nothing(pipe: tuple[int, int]) ->
     assert take(reading, len("never taken\n")) == b"never taken\n"
 
 
+def test_drained_gives_up_on_a_reader_that_takes_nothing_and_goes_on_with_it(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    full = fill(writing)
+    backlog = Backlog(writing)
+    backlog.put("taken later\n")
+    backlog.drained(0.05)
+    assert backlog.is_behind
+    take(reading, full)
+    backlog.close()
+    assert take(reading, len("taken later\n")) == b"taken later\n"
+
+
 @pytest.mark.parametrize("wait", [Backlog.close, Backlog.drained])
 def test_a_reader_that_takes_a_little_is_waited_for(
     pipe: tuple[int, int], wait: Callable[[Backlog, float], None]
