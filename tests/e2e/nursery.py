@@ -31,7 +31,7 @@ from typing import Any, TextIO
 _TESTS = Path(__file__).resolve().parent.parent
 _MOST = 1 << 18
 _MOST_DESCRIPTORS = 16
-_PATIENCE_S = 40.0
+_PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ import json_schema
 import nursery
 from nursery import Child, Request
 
-PATIENCE_S = 40.0
-CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?$|\")"
+PATIENCE_S = 90.0
+# With what ends it: the end of what has come so far may be in the middle of a code.
+CODE = rb"(?:^|\r|\x1b\[J|\"code\": \")([0-9A-Z]{12,})(?:\r?\n|\")"
 
 
 # For before=: this side does not reach the addresses in the other side's code, as between two networks without a route.
@@ -32,6 +33,7 @@ REACHES_NOBODY = "from p2pcopy.net.peer import Peer\nPeer.add_remote = lambda se
 _RUN = "from p2pcopy.cli import main\nmain()\n"
 _TAKE_TERMINAL = "import fcntl, os, termios\nos.setsid()\nfcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
 _ROWS_AND_COLUMNS = struct.pack("HHHH", 50, 160, 0, 0)
+_LAST_WORDS = 4000
 # Without these, file modes count for root, too.
 _LIKE_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner")
 
@@ -130,8 +132,9 @@ class Running:
         return self.out.wait_for(CODE, start=start)[1].decode()
 
     def type(self, text: str | bytes) -> None:
-        """Into its standard input."""
-        os.write(self._keyboard, text.encode() if isinstance(text, str) else text)
+        """Into its standard input. What it does not read any more, as it has ended, is lost."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._keyboard, text.encode() if isinstance(text, str) else text)
 
     def close_input(self) -> None:
         os.close(self._keyboard)
@@ -148,7 +151,7 @@ class Running:
         try:
             exit_code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            said = self.err.content.decode(errors="replace")
+            said = b"\n".join(each.content[-_LAST_WORDS:] for each in {self.out, self.err}).decode(errors="replace")
             raise AssertionError(f"the process does not end within {timeout} s:\n{said}") from None
         err = self.err.everything().decode(errors="surrogateescape")
         assert "Traceback" not in err, err

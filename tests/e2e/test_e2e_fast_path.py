@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from processes import Ended, Processes
-from trees import MIB, copied, make, noise
+from trees import MIB, facts, make, noise
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are there GSO and GRO")
+DATA_PATH = b'"event": "data_path"'
 OFF: Mapping[str, str] = {"P2PCOPY_GSO": "off", "P2PCOPY_GRO": "off"}
 UNTESTED = """
 import importlib.metadata
@@ -24,22 +25,30 @@ LACKING = "from OpenSSL._util import lib\nimport OpenSSL._util\nOpenSSL._util.li
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Processes]:
-    make(tmp_path / "tree" / "large", noise(12 * MIB))
+    make(tmp_path / "tree" / "large", noise(4 * MIB))
     for number in range(20):
         make(tmp_path / "tree" / f"small {number}", noise(1000 * number + 1))
     with Processes(tmp_path) as processes:
         yield processes
 
 
-def transfer(start: Processes, sending: Mapping[str, Any], receiving: Mapping[str, Any], *options: str) -> list[Ended]:
-    """Each side: arguments, and how it is started otherwise."""
-    sender = start.send("tree", *options, *sending.get("arguments", ()), **_rest(sending))
+def transfer(
+    start: Processes, sending: Mapping[str, Any], receiving: Mapping[str, Any], *options: str, told: bytes = b""
+) -> list[Ended]:
+    """Each side: arguments, and how it is started otherwise. told: what both say of it before the transfer may end; how data moves
+    is known only when the size of packets is, and that may take longer than to send a few files."""
+    sender = start.send(
+        "tree", "-", "--name", "last", *options, *sending.get("arguments", ()), keyboard=True, **_rest(sending)
+    )
     receiver = start.receive(
         sender.code(), "-o", "out", "-y", *options, *receiving.get("arguments", ()), **_rest(receiving)
     )
+    for side in (sender, receiver):
+        (side.out if "--json" in options else side.err).wait_for(told)
+    sender.close_input()
     ends = [sender.ended(), receiver.ended()]
     assert [end.exit_code for end in ends] == [0, 0], ends
-    assert copied(start.work / "tree", start.work / "out")
+    assert facts(start.work / "out" / "tree") == facts(start.work / "tree")
     return ends
 
 
@@ -60,7 +69,7 @@ def data_path(end: Ended) -> dict[str, Any]:
 
 @needs_linux
 def test_both_sides_fast(start: Processes) -> None:
-    for end in transfer(start, FAST, FAST, "--json"):
+    for end in transfer(start, FAST, FAST, "--json", told=DATA_PATH):
         told = data_path(end)
         assert (told["fast"], told["gso"], told["gro"], told["peer_fast"]) == (True, True, True, True)
         assert (told["reason"], told["v"]) == ("", 1)
@@ -71,7 +80,9 @@ def test_both_sides_fast(start: Processes) -> None:
 def test_each_side_decides_for_itself(
     sending: Mapping[str, Any], receiving: Mapping[str, Any], start: Processes
 ) -> None:
-    for end, how in zip(transfer(start, sending, receiving, "--json"), (sending, receiving), strict=True):
+    for end, how in zip(
+        transfer(start, sending, receiving, "--json", told=DATA_PATH), (sending, receiving), strict=True
+    ):
         told = data_path(end)
         if how is STOCK:
             assert (told["fast"], told["gso"], told["gro"]) == (False, False, False)
@@ -83,7 +94,7 @@ def test_each_side_decides_for_itself(
 @pytest.mark.parametrize("switched", [OFF, {"P2PCOPY_GSO": "off"}, {"P2PCOPY_GRO": "no"}])
 def test_without_gso_or_gro(switched: Mapping[str, str], start: Processes) -> None:
     off = {"environment": switched}
-    for end in transfer(start, off, off, "--json"):
+    for end in transfer(start, off, off, "--json", told=DATA_PATH):
         told = data_path(end)
         assert told["fast"]
         for part in ("gso", "gro"):
@@ -94,20 +105,20 @@ def test_without_gso_or_gro(switched: Mapping[str, str], start: Processes) -> No
 
 @pytest.mark.parametrize(("before", "reason"), [(UNTESTED, "pyOpenSSL 99.0 is not"), (LACKING, "there is no OpenSSL")])
 def test_other_libraries(before: str, reason: str, start: Processes) -> None:
-    told, other = map(data_path, transfer(start, {"before": before, "anew": True}, FAST, "--json"))
+    told, other = map(data_path, transfer(start, {"before": before, "anew": True}, FAST, "--json", told=DATA_PATH))
     assert not told["fast"]
     assert reason in told["reason"]
     assert (other["fast"], other["peer_fast"]) == (True, False)
 
 
 def test_verbose_says_how_data_moves(start: Processes) -> None:
-    sent, received = transfer(start, FAST, STOCK, "--verbose")
+    sent, received = transfer(start, FAST, STOCK, "--verbose", told=b"^data path: ")
     assert re.search(r"^data path: fast \(.*packets of \d+ bytes, stock at the other side\)", sent.err, re.MULTILINE)
     assert "\ndata path: stock, because it is switched off\n" in received.err
 
 
 def test_a_slow_data_path_is_told_to_both(start: Processes) -> None:
-    sent, received = transfer(start, FAST, STOCK)
+    sent, received = transfer(start, FAST, STOCK, told=b"fast data path")
     assert "the other side does not use the fast data path\n" in sent.err
     assert "the fast data path is not used here, because it is switched off\n" in received.err
 

@@ -58,7 +58,7 @@ def test_one_code_on_a_lan(tmp_path: Path) -> None:
     with Lab(Topology.LAN) as lab, Processes(tmp_path) as start:
         hosts = Hosts(lab, start)
         sender = hosts.send("tree", "--json", "--answer-to", "stderr")
-        code = sender.err.wait_for(rb"^([0-9A-Z]{40,})$")[1].decode()
+        code = sender.err.wait_for(rb"^([0-9A-Z]{40,})\n")[1].decode()
         receiver = hosts.receive(code, "--json")
         ends = sender.ended(), receiver.ended()
     both_succeed(ends)

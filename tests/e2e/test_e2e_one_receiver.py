@@ -16,7 +16,7 @@ import pytest
 from hosts import CONNECTED, hosts_in, succeeded
 from lab import Lab, Place, Topology
 from lab.sockets import Udp
-from processes import REACHES_NOBODY, Processes, Running, wait_until
+from processes import PATIENCE_S, REACHES_NOBODY, Processes, Running, wait_until
 from trees import MIB, make, noise
 
 from p2pcopy.config import NetSettings
@@ -131,7 +131,7 @@ def test_an_answer_of_another_run_is_told(start: Processes) -> None:
 
 def port_of(process: Running) -> tuple[str, int]:
     """The address of this side of the path in use."""
-    told = json.loads(process.out.wait_for(rb'^\{"event": "connected".*$')[0])
+    told = json.loads(process.out.wait_for(rb'^\{"event": "connected".*\n')[0])
     host, _, port = told["path"]["local"].rpartition(":")
     return host, int(port)
 
@@ -201,7 +201,7 @@ async def come_again(text: str, times: int) -> list[str]:
     for _ in range(times):
         peer = Peer(ALONE, offer.secret, offering=False, remote_pin=offer.pin)
         peer.add_remote(offer.candidates)
-        outcomes.append(await outcome(peer))
+        outcomes.append(await outcome(peer, PATIENCE_S))
     return outcomes
 
 
@@ -210,13 +210,13 @@ async def take_the_place(text: str, receiver: tuple[str, int]) -> str:
     offer = code.parse_offer(text, now_s=time.time(), expecting=code.Starter.SENDER)
     peer = Peer(ALONE, offer.secret, offering=True)
     peer.add_remote([code.Candidate("host", *receiver)])
-    return await outcome(peer)
+    return await outcome(peer, TOLD_IN_S)
 
 
-async def outcome(peer: Peer) -> str:
+async def outcome(peer: Peer, within_s: float) -> str:
     try:
         await peer.gather()
-        async with asyncio.timeout(TOLD_IN_S):
+        async with asyncio.timeout(within_s):
             await peer.connect()
     except (CodeUsed, TimeoutError) as error:
         return type(error).__name__
@@ -235,8 +235,8 @@ def test_who_has_the_code_and_tries_again_and_again(tmp_path: Path) -> None:
             pushing = [each.start(come_again(sender.code(), 5)) for each in (stranger, neighbour)]
             playing = stranger.start(take_the_place(sender.code(), to_receiver))
             stream(sender, 4 * MIB)
-            assert [each.result(60) for each in pushing] == [["CodeUsed"] * 5] * 2
-            assert playing.result(60) == "TimeoutError"
+            assert [each.result(PATIENCE_S) for each in pushing] == [["CodeUsed"] * 5] * 2
+            assert playing.result(PATIENCE_S) == "TimeoutError"
         sender.close_input()
         ends = succeeded(sender, receiver)
     assert (tmp_path / "out" / "stream").stat().st_size == 4 * MIB

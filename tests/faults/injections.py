@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -76,18 +77,16 @@ class _Counter:
     def __init__(self, injection: Injection, act: Callable[[Injection], None]) -> None:
         self._injection = injection
         self._act = act
-        self._calls = 0
+        self._calls = itertools.count(1)
         self._on = True
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:
             if self._on and self._counts(args, kwargs):
-                self._calls += 1
+                number = next(self._calls)  # its own, whatever other threads call meanwhile
                 if self._injection.count_to:
-                    self._note()
-                if self._calls == self._injection.at or (
-                    self._calls > self._injection.at and self._injection.more == "on"
-                ):
+                    self._note(number)
+                if number == self._injection.at or (number > self._injection.at and self._injection.more == "on"):
                     self._inside(function.__name__)
             return function(*args, **kwargs)
 
@@ -113,9 +112,9 @@ class _Counter:
                 return False
         return str(where).startswith(self._injection.root)
 
-    def _note(self) -> None:
+    def _note(self, number: int) -> None:
         self._on = False
-        _write_down(self._injection.count_to, str(self._calls), os.O_TRUNC)
+        _write_down(self._injection.count_to, str(number), os.O_TRUNC)
         self._on = True
 
 

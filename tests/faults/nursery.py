@@ -50,7 +50,7 @@ class Child:
 
     def code(self) -> str:
         """The first code that it prints."""
-        return self.out.wait_for(rb"^([0-9A-Z]{12,})$")[1].decode()
+        return self.out.wait_for(rb"^([0-9A-Z]{12,})\n")[1].decode()
 
     def signal(self, number: int) -> None:
         """While it runs; nothing happens afterwards."""
