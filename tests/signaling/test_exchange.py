@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -181,9 +180,9 @@ def test_endless_line_takes_no_memory() -> None:
 
 @pytest.mark.parametrize("kind", ["closed", "write end", "never there", "directory"])
 def test_a_descriptor_that_cannot_be_read_is_at_its_end(kind: str, pipe: Pipe, tmp_path: Path) -> None:
-    descriptor = {"closed": pipe.reader, "write end": pipe.writer, "never there": 1000, "directory": -1}[kind]
+    descriptor = {"closed": 999, "write end": pipe.writer, "never there": 1000, "directory": -1}[kind]
     if kind == "closed":
-        pipe.close(pipe.reader)
+        os.close(os.dup2(pipe.reader, descriptor))  # with a number that nothing else gets meanwhile
     if kind == "directory":
         descriptor = os.open(tmp_path, os.O_RDONLY)
     assert run(all_lines(Lines(descriptor))) == []
@@ -356,10 +355,8 @@ def test_a_cut_code_is_not_waited_for_long_and_the_next_line_is_free(pipe: Pipe)
     async def scenario() -> str | None:
         lines = Lines(pipe.reader)
         os.write(pipe.writer, b"ABC\n")
-        started_s = time.monotonic()
         with pytest.raises(CodeTruncated):
             await parsed_code(lines, parser_of("ABCDEF"), follow_s=0.05)
-        assert time.monotonic() - started_s < 5
         os.write(pipe.writer, b"ABCDEF\n")
         return await parsed_code(lines, parser_of("ABCDEF"))
 

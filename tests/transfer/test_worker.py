@@ -61,7 +61,10 @@ def test_it_rests_once_after_work() -> None:
 
 @pytest.mark.parametrize("at", ["work", "rest"])
 def test_what_is_raised_comes_behind_the_results_before_it(at: str) -> None:
+    all_put = threading.Event()
+
     def work(job: int) -> tuple[int]:
+        assert all_put.wait(10)
         if job == 3 and at == "work":
             raise ZeroDivisionError
         return (job,)
@@ -73,6 +76,7 @@ def test_what_is_raised_comes_behind_the_results_before_it(at: str) -> None:
         conveyor = Conveyor("test", work, rest, 0.01)
         for job in range(1, 6 if at == "work" else 3):
             conveyor.put(job)
+        all_put.set()
         assert await collect(conveyor, 2) == [1, 2]
         with pytest.raises(ZeroDivisionError):
             await conveyor.results()
