@@ -84,7 +84,8 @@ def test_a_tree_arrives_and_both_sides_say_the_same(tree: Path, tmp_path: Path) 
             send(tree, on_code=post.leave, on_event=post.told.append, network=HERE),
             receive(post.offer, output=tmp_path / "out", accept=accept, network=HERE),
         )
-        assert post.names()[:2] == ["code", "connected"]
+        passing = ("waiting", "connecting")  # where the machine is busy
+        assert [name for name in post.names() if name not in passing][:2] == ["code", "connected"]
         assert post.names()[-1] == "done"
         assert post.told[-1] is done[0]
         return done
