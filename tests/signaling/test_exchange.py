@@ -180,12 +180,15 @@ def test_endless_line_takes_no_memory() -> None:
 
 @pytest.mark.parametrize("kind", ["closed", "write end", "never there", "directory"])
 def test_a_descriptor_that_cannot_be_read_is_at_its_end(kind: str, pipe: Pipe, tmp_path: Path) -> None:
-    descriptor = {"closed": 999, "write end": pipe.writer, "never there": 1000, "directory": -1}[kind]
-    if kind == "closed":
-        os.close(os.dup2(pipe.reader, descriptor))  # with a number that nothing else gets meanwhile
+    async def scenario() -> list[str]:
+        if kind == "closed":
+            pipe.close(pipe.reader)  # not before: the loop opens descriptors, and would get this number
+        return await all_lines(Lines(descriptor))
+
+    descriptor = {"closed": pipe.reader, "write end": pipe.writer, "never there": 1000, "directory": -1}[kind]
     if kind == "directory":
         descriptor = os.open(tmp_path, os.O_RDONLY)
-    assert run(all_lines(Lines(descriptor))) == []
+    assert run(scenario()) == []
     if kind == "directory":
         os.close(descriptor)
 
