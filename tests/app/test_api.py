@@ -19,7 +19,7 @@ import p2pcopy
 from p2pcopy import Network, Offered, errors, events, receive, send
 
 HERE = Network(stun=())
-SOON_S = 60.0
+SOON_S = 100.0
 T = TypeVar("T")
 
 

@@ -110,7 +110,7 @@ class Copy:
         ):
             self._meddle(reader, store)
             receiver = self.receiver
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 await asyncio.gather(self.sender.run(), receiver.run())
         assert self.receiving.held == 0
 
