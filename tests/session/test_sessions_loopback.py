@@ -285,7 +285,7 @@ def interrupted(work: Path, side: int = 1) -> Ends:
         def write_and_stop(*block: Any, **named: Any) -> Any:
             result = write(*block, **named)
             loop.call_soon_threadsafe(stop)
-            assert stopped.wait(10)
+            assert stopped.wait(60)
             return result
 
         receiver._store.write = write_and_stop  # type: ignore[method-assign]

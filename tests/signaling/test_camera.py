@@ -94,7 +94,7 @@ def test_cancelled_without_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     frames, filming = camera._frames, threading.Event()
 
     def when_it_films(*given: Any) -> Iterator[Image.Image]:
-        assert filming.wait(20)
+        assert filming.wait(60)
         yield from frames(*given)
 
     async def scenario() -> str | None:

@@ -123,7 +123,7 @@ def test_a_line_that_comes_between_consumers_waits(pipe: Pipe) -> None:
         first.cancel()
         os.write(pipe.writer, b"one\n")
         await asyncio.wait([first])
-        await asyncio.to_thread(lines._request.result, 10)  # type: ignore[union-attr]
+        await asyncio.to_thread(lines._request.result, 60)  # type: ignore[union-attr]
         return await lines.next_line()
 
     assert run(scenario()) == "one"
@@ -241,7 +241,7 @@ asyncio.run(main())
         assert process.stderr is not None
         assert process.stdout.read() == b"CODE\n"
         assert process.stderr.read() == b""
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 # Where a code comes from
@@ -318,7 +318,7 @@ def test_a_file_source_that_is_dropped_closes_its_file(tmp_path: Path) -> None:
     descriptor = source.descriptor
     assert os.fstat(descriptor).st_ino == file.stat().st_ino
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(60)
     del source
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
@@ -423,7 +423,7 @@ async def main():
         os.write({other}, error.message.encode())
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
     code, message = (done.stdout, done.stderr) if spec == "-" else (done.stderr, done.stdout)
     assert code == b"CODE\n"
     assert message.startswith(f"the code cannot be written to {name}: Bad file descriptor".encode())
@@ -478,4 +478,4 @@ def test_whoever_waits_for_a_thread_gets_its_error() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        in_thread(fail).result(10)
+        in_thread(fail).result(60)

@@ -31,7 +31,7 @@ def run(command: str, story: Callable[[Via], Awaitable[T]], heard: Heard | None 
     heard = heard or Heard()
 
     async def bounded() -> T:
-        async with asyncio.timeout(20), Via(command, heard.said.append, heard.warned.append) as made:
+        async with asyncio.timeout(60), Via(command, heard.said.append, heard.warned.append) as made:
             return await story(made)
 
     return asyncio.run(bounded())

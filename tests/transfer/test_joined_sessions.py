@@ -140,9 +140,9 @@ def test_a_disk_that_takes_nothing_stops_the_sender_and_bounds_both_sides(tmp_pa
     source = sparse(tmp_path / "file", 64 * MIB)
 
     async def watch() -> None:
-        copy = Copy(source, tmp_path / "out", lambda: gate.wait(30), TransferLimits())
+        copy = Copy(source, tmp_path / "out", lambda: gate.wait(100), TransferLimits())
         run = asyncio.create_task(copy.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while copy.sending.carried + copy.receiving.carried < 5 * MIB or copy.sender.machine.room > 0:
                 await asyncio.sleep(0.01)
         read = copy.blocks_read
