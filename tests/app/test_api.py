@@ -353,6 +353,7 @@ def test_cancelled_while_the_code_is_out(tree: Path) -> None:
     run(story())
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("who", ["sender", "receiver"])
 def test_cancelled_in_the_middle_the_other_side_is_told_and_the_next_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
