@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 from aioice import stun
 from lab import Coturn, Lab, Place, Topology
+from lab.ports import free_port
 from meeting import run
 from turnserver import (
     HERE,
@@ -23,7 +24,6 @@ from turnserver import (
     Answer,
     TurnServer,
     deaf_port,
-    free_port,
     reply,
     talking_server,
 )
@@ -540,7 +540,7 @@ def test_a_refused_credential_is_reported_at_once(password: str) -> None:
 
 
 def test_turn_servers_that_are_not_there() -> None:
-    port = free_port()
+    port = free_port(HERE)
     urls = [f"turn:{HERE}:{port}", f"turn:{HERE}:{port}?transport=tcp", f"turns:{HERE}:{port}"]
 
     async def story() -> None:
