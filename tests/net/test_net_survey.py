@@ -16,6 +16,7 @@ from aioice import stun
 from lab import PASSWORD, USERNAME, Coturn
 from lab.ports import free_port
 from meeting import run
+from turnserver import stream_server
 
 from p2pcopy.config import Family, IceServer, NetSettings, Relay
 from p2pcopy.errors import UsageError
@@ -237,11 +238,9 @@ def test_what_listens_on_tcp_may_be_anything(says: bytes) -> None:
         writer.close()
 
     async def story() -> None:
-        server = await asyncio.start_server(answer, HERE, 0)
-        async with server:
+        async with stream_server(answer) as address:
             with pytest.raises((ConnectionResetError, ValueError)):
-                await ask_over_tcp(server.sockets[0].getsockname(), limit_s=5, local=HERE)
-        await asyncio.sleep(0.05)
+                await ask_over_tcp(address, limit_s=PATIENT_S, local=HERE)
 
     run(story())
 

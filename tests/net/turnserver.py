@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,28 @@ async def talking_server(
     finally:
         transport.close()
         await asyncio.sleep(0)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def stream_server(talk: Talk) -> AsyncIterator[Address]:
+    """A TCP server that ends when all who came have hung up, in whatever way. Yields its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await talk(reader, writer)
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with asyncio.TaskGroup() as group:
+        server = await asyncio.start_server(lambda *both: group.create_task(serve(*both)), HERE, free_port(HERE))
+        yield server.sockets[0].getsockname()
+        server.close()
+        await server.wait_closed()
 
 
 def reply(request: stun.Message, **attributes: Any) -> bytes:
