@@ -62,7 +62,7 @@ class Udp:
         return [number in heard for number in range(len(others))]
 
     def arrived(self, other: Udp, to: Address) -> int:
-        """How many packets of another one, which sends to this address, come before one that it sends now (again, if it is lost)."""
+        """How many packets of another one, which sends here, come before one that it sends now (again, if it is lost)."""
         count, end = 0, time.monotonic() + ARRIVES_S
         while time.monotonic() < end:
             other.send(_END, to)

@@ -20,6 +20,8 @@ from p2pcopy.signaling.candidates import Candidate
 ALONE = NetSettings(stun=())
 # For what takes a moment, unless the machine is busy.
 PATIENCE_S = 30.0
+# Servers that answer are waited for: what they say is in the first code.
+PATIENT = NetTimes(gather_limit_s=PATIENCE_S, gather_grace_s=PATIENCE_S)
 
 
 class Side:
@@ -38,7 +40,7 @@ class Side:
         secret: bytes,
         *,
         pin: bytes | None = None,
-        times: NetTimes = NetTimes(),  # noqa: B008
+        times: NetTimes = PATIENT,
     ) -> tuple[Candidate, ...]:
         async def begin() -> tuple[Candidate, ...]:
             self.peer = Peer(settings, secret, offering=pin is None, remote_pin=pin, times=times)
@@ -134,7 +136,7 @@ class Rooms:
         self.sides.append(Side(Place(self.lab, member).__enter__()))
         return self.sides[-1]
 
-    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = NetTimes()) -> Pair:  # noqa: B008
+    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = PATIENT) -> Pair:
         """a has made an offer and waits; b has it and connects."""
         secret = os.urandom(16)
         left, right = self.side("a"), self.side("b")

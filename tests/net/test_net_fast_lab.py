@@ -192,7 +192,8 @@ def test_a_cut(rooms: Rooms, cut_s: float) -> None:
         time.sleep(cut_s)
         rooms.lab.mend("b")
 
-    assert cut_s < changed(cut, flow=flow, source=pair.a) < cut_s + PATIENCE_S
+    # What had arrived before the cut may be taken after it has begun.
+    assert cut_s / 2 < changed(cut, flow=flow, source=pair.a) < cut_s + PATIENCE_S
     flow.finish()
 
 
