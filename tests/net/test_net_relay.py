@@ -28,6 +28,7 @@ from turnserver import (
 )
 
 from p2pcopy.config import Family, IceServer
+from p2pcopy.net import allocation
 from p2pcopy.net import relay as relays
 from p2pcopy.net.allocation import Resolver, allocate, credential
 from p2pcopy.net.allocation import TurnServer as Turn
@@ -471,6 +472,41 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
             async with lent(ours, limit_s=LONG_S) as (endpoint, _):
                 assert endpoint.server[0] == HERE
                 assert time.monotonic() - started < PROMPT_S
+
+        run(story())
+
+
+def test_nothing_is_left_of_an_allocation_that_nobody_waits_for_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the first one to come about, while what else was tried is being given up, nor of that."""
+    open_relay = allocation.open_relay
+    opened: list[RelayEndpoint] = []
+    slow, giving_up = asyncio.Event(), asyncio.Event()
+
+    async def opens(receiver: Inbox, way: Way, **options: Any) -> RelayEndpoint:
+        if way.source == "127.0.0.5":
+            slow.set()
+            try:
+                return await asyncio.Future()
+            finally:
+                giving_up.set()
+                await asyncio.sleep(0.1)
+        await slow.wait()
+        opened.append(await open_relay(receiver, way, **options))
+        return opened[0]
+
+    monkeypatch.setattr(allocation, "open_relay", opens)
+    with TurnServer("127.0.0.1") as server:
+
+        async def story() -> None:
+            ours = IceServer(server.url("?transport=udp"), USERNAME, PASSWORD)
+            asking = asyncio.create_task(asked(ours, sources=["127.0.0.4", "127.0.0.5"]))
+            await giving_up.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+            (relay,) = opened
+            with pytest.raises(AllocationLost):
+                await relay.refresh(LONG_S)
 
         run(story())
 
