@@ -35,7 +35,7 @@ from p2pcopy.net.allocation import TurnServer as Turn
 from p2pcopy.net.endpoint import Address, Endpoint
 from p2pcopy.net.offload import EVERYTHING, Offload
 from p2pcopy.net.reasons import AllocationFailed, NotApplicable, is_refused_credential, reason
-from p2pcopy.net.relay import AllocationLost, RelayEndpoint
+from p2pcopy.net.relay import AllocationLost, RelayEndpoint, open_relay
 from p2pcopy.net.turnclient import TurnClient, Way
 from p2pcopy.net.turnways import open_client
 from p2pcopy.net.uri import parse_server_uri
@@ -478,7 +478,6 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_left_of_an_allocation_that_nobody_waits_for_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of the first one to come about, while what else was tried is being given up, nor of that."""
-    open_relay = allocation.open_relay
     opened: list[RelayEndpoint] = []
     slow, giving_up = asyncio.Event(), asyncio.Event()
 
