@@ -13,7 +13,7 @@ from lab import PASSWORD, USERNAME, Coturn, Lab, Layout, Place, Topology
 from meeting import Inbox
 
 from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
-from p2pcopy.events import DataPath, PathKind
+from p2pcopy.events import DataPath, Path, PathKind
 from p2pcopy.net.peer import PathNews, Peer, PeerChannel
 from p2pcopy.signaling.candidates import Candidate
 
@@ -25,7 +25,9 @@ PATIENT = NetTimes(gather_limit_s=PATIENCE_S, gather_grace_s=PATIENCE_S)
 
 
 class Side:
-    """A peer in a place."""
+    """A peer in a place. first_path: the one by which it has connected; another may follow at any moment."""
+
+    first_path: Path
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -59,6 +61,7 @@ class Side:
     def connect(self) -> Future[PeerChannel]:
         async def connect() -> PeerChannel:
             channel = await self.peer.connect()
+            self.first_path = self.peer.path()
             channel.attach(self.inbox)
             self.channel = channel
             return channel
