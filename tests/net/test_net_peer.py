@@ -118,7 +118,7 @@ def test_text_of_a_foreign_stack_arrives_as_bytes() -> None:
 
 def test_a_clean_end_is_known_at_once_after_all_that_was_sent() -> None:
     async def story() -> None:
-        async with meeting() as both:
+        async with meeting(times=NetTimes(close_s=2 * LIMIT_S)) as both:
             here, there = Inbox(), Inbox()
             both.left.attach(here)
             both.right.attach(there)
