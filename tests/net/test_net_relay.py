@@ -645,7 +645,7 @@ def test_junk_in_a_stream_is_the_end_of_it_or_nothing(junk: bytes) -> None:
         async with stream_server(talk) as (_, port):
             for url in (f"turn:{HERE}:{port}?transport=tcp", f"turns:{HERE}:{port}"):
                 with pytest.raises(AllocationFailed) as caught:
-                    await asked(IceServer(url), limit_s=0.5)
+                    await asked(IceServer(url), limit_s=2.0)
                 assert reason(caught.value, IceServer(url), 0)
 
     run(story())

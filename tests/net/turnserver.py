@@ -214,9 +214,11 @@ async def stream_server(talk: Talk) -> AsyncIterator[Address]:
 
     async with asyncio.TaskGroup() as group:
         server = await asyncio.start_server(lambda *both: group.create_task(serve(*both)), HERE, free_port(HERE))
-        yield server.sockets[0].getsockname()
-        server.close()
-        await server.wait_closed()
+        try:
+            yield server.sockets[0].getsockname()
+        finally:
+            server.close()
+            await server.wait_closed()
 
 
 def reply(request: stun.Message, **attributes: Any) -> bytes:
