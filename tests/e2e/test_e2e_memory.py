@@ -9,7 +9,11 @@ import pytest
 from processes import Processes
 from trees import MIB, copied, make, noise
 
-pytestmark = pytest.mark.skipif("sys.platform != 'linux'", reason="only on Linux is there VmHWM")
+pytestmark = [
+    pytest.mark.skipif("sys.platform != 'linux'", reason="only on Linux is there VmHWM"),
+    pytest.mark.timeout(300),
+]
+PATIENCE_S = 250.0  # many files are much work on a busy machine
 
 MOST = 150 * MIB
 # The resource usage that the parent gets would count what the parent itself had when it forked.
@@ -25,7 +29,7 @@ def peaks(work: Path, *, disk: str = "") -> list[int]:
     with Processes(work) as start:
         sender = start.send("tree", "--compress", "never", before=TELLS_ITS_PEAK)
         receiver = start.receive(sender.code(), "-o", "out", "-y", before=TELLS_ITS_PEAK + disk)
-        ends = sender.ended(100), receiver.ended(100)
+        ends = sender.ended(PATIENCE_S), receiver.ended(PATIENCE_S)
     assert [end.exit_code for end in ends] == [0, 0], ends
     found = [re.search(r"^peak: (\d+)$", end.err, re.MULTILINE) for end in ends]
     return [int(peak[1]) * 1024 for peak in found if peak]

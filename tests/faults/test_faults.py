@@ -23,6 +23,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(400)  # two transfers, however long a busy machine takes for them
 @pytest.mark.xdist_group("faults")
 @pytest.mark.parametrize("kind", SOME, ids=lambda kind: kind.name)
 def test_nothing_is_lost_and_the_exit_codes_tell_the_truth(here: Bench, kind: Kind) -> None:
