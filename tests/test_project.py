@@ -164,7 +164,7 @@ def test_the_demo_ends_with_verified() -> None:
     ended = subprocess.run(
         [sys.executable, "tests/demo/demo.py"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**environment(), "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 import threading
@@ -13,7 +12,7 @@ from typing import Final
 from p2pcopy.config import MIB, Existing
 from p2pcopy.errors import InternalError, LocalFileError
 from p2pcopy.events import FileStatus, Mark
-from p2pcopy.files import faults
+from p2pcopy.files import faults, native
 from p2pcopy.files.dirs import OpenDirectories, split
 from p2pcopy.files.entrylog import EntryLog
 from p2pcopy.files.journalfile import Journaling
@@ -89,8 +88,7 @@ class DirectoryStore:
             self._placing.began_ns = self._root.began_ns
         self._directories = OpenDirectories(self._root.directory)
         self._syncer = Syncer(self._root.directory)
-        self._umask = os.umask(0o077)
-        os.umask(self._umask)
+        self._umask = native.umask()
         self._parts = PartFiles(self._directories, self._max_open)
         self._made = MadeDirectories(
             self._directories, self._syncer, umask=self._umask, owner=self._root.owner, reason=self._reason

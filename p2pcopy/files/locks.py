@@ -55,12 +55,12 @@ def is_occupied(fd: int) -> bool:
     if sys.platform == "win32":
         return False
     try:
-        if not _taken(fd, fcntl.LOCK_EX):
-            return True
+        # Transfers let others in, so whoever has it alone is none: one that looks, say, and was suspended meanwhile.
+        occupied = not _taken(fd, fcntl.LOCK_EX) and _try(fd, fcntl.LOCK_SH)
         fcntl.flock(fd, fcntl.LOCK_UN)
     except OSError:
         return False
-    return False
+    return occupied
 
 
 if sys.platform != "win32":

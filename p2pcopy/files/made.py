@@ -47,7 +47,10 @@ class MadeDirectories:
                 raise
         parent, name = split(path)
         above = self.get(parent)
-        above.make_directory(name)
+        try:
+            above.make_directory(name)
+        except FileExistsError:  # by another run, meanwhile
+            return self._directories.get(path)
         self._made[path] = None
         self.note_change(above, parent)
         return self._directories.get(path)

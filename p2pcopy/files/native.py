@@ -11,6 +11,7 @@ import os
 import platform
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
@@ -38,6 +39,8 @@ _RESOLVE_NO_SYMLINKS: Final = 4
 _LOCAL_FILE_SYSTEMS: Final = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630})
 
 _UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM})
+
+_umask = threading.Lock()
 
 _Call = Callable[..., int]
 
@@ -133,6 +136,14 @@ def flush_drive(fd: int) -> None:
             # Network file systems and some drivers have no such thing: the fsync() before it is all that can be had there.
             if error.errno not in (*_UNSUPPORTED, errno.ENOTTY):
                 raise
+
+
+def umask() -> int:
+    """Of this process. To ask for it is to set it; two threads that did so at once could leave what one of them has set."""
+    with _umask:
+        mask = os.umask(0o077)
+        os.umask(mask)
+    return mask
 
 
 def birth(fd: int) -> tuple[int, int] | None:

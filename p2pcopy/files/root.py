@@ -34,13 +34,13 @@ class Root:
         self.path = ""
         try:
             self.path = _absolute(path or os.curdir)
-            self._make(self.path)
-            self.directory = Directory.at(self.path)
+            try:
+                self.directory = self._enter()
+            except FileNotFoundError:  # another run, which had made it, has taken it away meanwhile
+                self.directory = self._enter()
         except OSError as error:
             self._unmake()
             raise self._unusable(error) from error
-        if self.directory.fd is not None:
-            locks.occupy(self.directory.fd)
         try:
             self._try_out()
         except OSError as error:
@@ -74,26 +74,33 @@ class Root:
         self.directory.close()
         self._unmake()
 
+    def _enter(self) -> Directory:
+        """Made when it is missing, and occupied."""
+        self._make(self.path)
+        directory = Directory.at(self.path)
+        if directory.fd is not None:
+            locks.occupy(directory.fd)
+            if not directory.stat().st_nlink:
+                directory.close()
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return directory
+
     def _make(self, path: str) -> None:
-        """Like os.makedirs(), and keeps a record, topmost first."""
+        """Like os.makedirs(), and keeps a record, topmost first, of what no other run has made meanwhile."""
         if os.path.lexists(path):
             return
-        try:
-            os.mkdir(path)
-        except FileNotFoundError:
-            above = os.path.dirname(path)
-            if above == path:
-                raise
+        if (above := os.path.dirname(path)) != path:
             self._make(above)
+        with suppress(FileExistsError):
             os.mkdir(path)
-        self._made.append(path)
+            self._made.append(path)
 
     def _unmake(self) -> None:
         while self._made:
             try:
-                os.rmdir(self._made.pop())
+                _remove(self._made.pop())
             except OSError:
-                # Something is in it: it stays, and so does all above it.
+                # Something is in it, or will be: it stays, and so does all above it.
                 self._made.clear()
 
     def _try_out(self) -> None:
@@ -153,6 +160,17 @@ class Root:
         while path and not os.path.lexists(path):
             path = os.path.dirname(path)
         return path
+
+
+def _remove(path: str) -> None:
+    """Raises OSError unless it is an empty directory into which no other run receives."""
+    directory = Directory.at(path)
+    try:
+        if directory.fd is not None and not locks.take(directory.fd):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        os.rmdir(path)
+    finally:
+        directory.close()
 
 
 def _absolute(path: str) -> str:

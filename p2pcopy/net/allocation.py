@@ -103,6 +103,7 @@ async def _race(receiver: Receiver, url: str, ways: Sequence[Way], limit_s: floa
     waiting = deque(_with_offsets(ways))
     running: dict[asyncio.Task[RelayEndpoint], Way] = {}
     errors: list[tuple[str, Exception]] = []
+    winner: RelayEndpoint | None = None
     try:
         while waiting or running:
             now = loop.time() - started
@@ -112,10 +113,13 @@ async def _race(receiver: Receiver, url: str, ways: Sequence[Way], limit_s: floa
                 continue
             pause = waiting[0][0] - now if waiting else None
             done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            for task in [
+                each for each in running if each in done
+            ]:  # what failed in the same moment is told in this order
                 way = running.pop(task)
                 try:
-                    return task.result()
+                    winner = task.result()
+                    return winner
                 except (stun.TransactionFailed, OSError, ValueError) as error:
                     errors.append((_over(way), error))
                     if isinstance(error, stun.TransactionFailed):  # another transport would not change its mind
@@ -124,7 +128,7 @@ async def _race(receiver: Receiver, url: str, ways: Sequence[Way], limit_s: floa
                         raise AllocationFailed(errors) from error
         raise AllocationFailed(errors)
     finally:
-        await _abandon(running)
+        await _settle(running, winner)
 
 
 def _with_offsets(ways: Iterable[Way]) -> list[tuple[float, Way]]:
@@ -136,6 +140,18 @@ def _with_offsets(ways: Iterable[Way]) -> list[tuple[float, Way]]:
         found.append((begin + NEXT_AFTER_S * count[way.transport], way))
         count[way.transport] += 1
     return sorted(found, key=lambda each: each[0])
+
+
+async def _settle(losers: Iterable[asyncio.Task[RelayEndpoint]], winner: RelayEndpoint | None) -> None:
+    """Nothing is left of the losers; nor of the winner, when nobody waits for it any more."""
+    abandoning = asyncio.create_task(_abandon(losers))
+    try:
+        await asyncio.shield(abandoning)
+    except asyncio.CancelledError:
+        await abandoning
+        if winner is not None:
+            await winner.close()
+        raise
 
 
 async def _abandon(running: Iterable[asyncio.Task[RelayEndpoint]]) -> None:

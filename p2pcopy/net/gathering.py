@@ -302,15 +302,14 @@ class Gathering:
     # The end
 
     async def close(self) -> None:
-        """All endpoints, within times.close_s also with dead servers; after run() and watch() have been cancelled."""
+        """All endpoints, in about times.close_s also with dead servers; after run() and watch() have been cancelled."""
         self.on_change = lambda: None
         if self._announcing is not None:
             self._announcing.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._times.close_s):
-                await _cancel([*([self._late] if self._late else []), *self._questions])
-                await self._resolver.close()
-                await asyncio.gather(self._relays.close(self._times.close_s / 2), self._hosts.close())
+        # Each part has an end of its own. A limit to all of them would leave sockets open on a busy machine.
+        await _cancel([*([self._late] if self._late else []), *self._questions])
+        await self._resolver.close()
+        await asyncio.gather(self._relays.close(self._times.close_s / 2), self._hosts.close())
 
 
 def _uri(server: IceServer, kind: str) -> ServerUri:

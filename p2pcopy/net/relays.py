@@ -50,6 +50,7 @@ class Relays:
         self._resolver = resolver
         self._on_trouble = on_trouble
         self._offered: list[RelayEndpoint] = []
+        self._leaving: list[RelayEndpoint] = []  # of which closing may have been broken off
         self.is_hurried = False
         self._lent: dict[str, TurnServer] = {}
         self._reserve: set[str] = set()
@@ -132,7 +133,12 @@ class Relays:
 
     async def _give_back(self) -> None:
         left, self._offered = self._offered, []
-        await asyncio.gather(*(relay.close() for relay in left))
+        await self._let_go(*left)
+
+    async def _let_go(self, *relays: RelayEndpoint) -> None:
+        self._leaving += relays
+        await asyncio.gather(*(relay.close() for relay in relays))
+        self._leaving = [each for each in self._leaving if each not in relays]
 
     def set_wanted(self) -> None:
         """From now on there should be as many as there are."""
@@ -167,7 +173,7 @@ class Relays:
         except AllocationLost:
             self._forget(relay)
             self.retry_soon()
-            await relay.close()
+            await self._let_go(relay)
         except OSError:
             return  # it is silent now
 
@@ -208,7 +214,7 @@ class Relays:
                 self._forget(each)
             self._keep(best)
             self.retry_soon()
-            await asyncio.gather(*(each.close() for each in dead))
+            await self._let_go(*dead)
         else:
             self.retry_at = loop.time() + self._pause_s
             self._pause_s = min(self._pause_s * 2, LAST_PAUSE_S)
@@ -244,7 +250,8 @@ class Relays:
 
     async def close(self, goodbye_s: float) -> None:
         """goodbye_s: for servers that answer to say so."""
-        relays, self.kept, self._offered = [*self.kept, *self._offered], [], []
+        relays = [*self.kept, *self._offered, *self._leaving]
+        self.kept, self._offered, self._leaving = [], [], []
         await asyncio.gather(*(relay.close(0.0 if relay.is_silent else goodbye_s) for relay in relays))
 
 

@@ -20,6 +20,7 @@ from p2pcopy.signaling.code import parse_any
 
 END_S: Final = 10.0  # after a transfer
 TERMINATE_S: Final = 2.0  # after an early end: for its own end, and then for what SIGTERM makes of it
+_KILL_S: Final = 10.0  # for what SIGKILL makes of it, which is certain
 MAX_LINE: Final = 4096  # bytes; longer lines are cut into several
 _LAST_WORDS: Final = 3  # lines
 
@@ -112,7 +113,7 @@ class Via:
         self._signal(process, signal.SIGTERM)
         if not await self._ends_within(TERMINATE_S):
             self._signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-            await self._ends_within(TERMINATE_S)
+            await self._ends_within(_KILL_S)
 
     async def _ends_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

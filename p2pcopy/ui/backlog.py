@@ -56,6 +56,15 @@ class Backlog:
             self._changed.wait_for(lambda: not self._left, within_s)
             self._raise()
 
+    def drained(self, patience_s: float) -> None:
+        """Wait until everything is written; give up when the reader has taken nothing for patience_s seconds.
+
+        Raises OSError as put() does.
+        """
+        with self._changed:
+            self._drain(patience_s)
+            self._raise()
+
     async def settled(self) -> None:
         """Until less than 1 MiB is left to write, or nothing is written any more."""
         with self._changed:
@@ -71,11 +80,14 @@ class Backlog:
         Raises OSError as put() does. May be called again.
         """
         with self._changed:
-            while self._left and not self._closed and self._changed.wait(patience_s):
-                pass
+            self._drain(patience_s)
             self._closed = True
             self._changed.notify_all()
             self._raise()
+
+    def _drain(self, patience_s: float) -> None:
+        while self._left and not self._closed and self._changed.wait(patience_s):
+            pass
 
     def _raise(self) -> None:
         error, self._error = self._error, None

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 from p2pcopy.ui.backlog import Backlog
 
 _FALLBACK: Final = os.terminal_size((80, 24))
-_MOMENT_S: Final = 0.5
+_MOMENT_S: Final = 2.0
 
 
 class Out:
@@ -71,10 +71,10 @@ class Out:
             self._gone = True
 
     def wait(self) -> None:
-        """Until all is there, or a moment longer: before something is written past this stream."""
+        """Until all is there, or nobody has taken anything for a moment: before something is written past this stream."""
         if self._backlog is not None:
             with suppress(OSError):
-                self._backlog.written(_MOMENT_S)
+                self._backlog.drained(_MOMENT_S)
 
     async def settled(self) -> None:
         """Until most is there."""

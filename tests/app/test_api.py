@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +17,12 @@ import pytest
 from trees import MIB, copied, facts, leftovers, make, noise
 
 import p2pcopy
-from p2pcopy import Network, Offered, errors, events, receive, send
+from p2pcopy import Network, Offered, errors, events, meeting, receive, send
+from p2pcopy.config import NetTimes
+from p2pcopy.net.peer import Peer
 
 HERE = Network(stun=())
-SOON_S = 30.0
+SOON_S = 100.0
 T = TypeVar("T")
 
 
@@ -84,7 +87,8 @@ def test_a_tree_arrives_and_both_sides_say_the_same(tree: Path, tmp_path: Path) 
             send(tree, on_code=post.leave, on_event=post.told.append, network=HERE),
             receive(post.offer, output=tmp_path / "out", accept=accept, network=HERE),
         )
-        assert post.names()[:2] == ["code", "connected"]
+        passing = ("waiting", "connecting")  # where the machine is busy
+        assert [name for name in post.names() if name not in passing][:2] == ["code", "connected"]
         assert post.names()[-1] == "done"
         assert post.told[-1] is done[0]
         return done
@@ -349,16 +353,21 @@ def test_cancelled_while_the_code_is_out(tree: Path) -> None:
     run(story())
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("who", ["sender", "receiver"])
-def test_cancelled_in_the_middle_the_other_side_is_told_and_the_next_run_goes_on(tmp_path: Path, who: str) -> None:
+def test_cancelled_in_the_middle_the_other_side_is_told_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    # What is on its way goes first, however busy the machine is.
+    monkeypatch.setattr(meeting, "Peer", partial(Peer, times=NetTimes(close_s=60.0)))
     make(tmp_path / "file", noise(48 * MIB))
 
     async def broken_off() -> None:
         post, tasks = Post(), dict[str, asyncio.Task[events.Done]]()
 
         def stop(event: events.Event) -> None:
-            if isinstance(event, events.Progress) and event.bytes_done >= 8 * MIB:
-                tasks[who].cancel()
+            if isinstance(event, events.Progress) and event.bytes_done >= 8 * MIB and not tasks[who].cancelling():
+                tasks[who].cancel()  # a second time it would end at once, whether the other side knows of it or not
 
         tasks["sender"] = asyncio.create_task(send(tmp_path / "file", on_code=post.leave, on_event=stop, network=HERE))
         tasks["receiver"] = asyncio.create_task(
@@ -383,12 +392,15 @@ def test_cancelled_in_the_middle_the_other_side_is_told_and_the_next_run_goes_on
 
 
 def test_a_time_limit_around_it(tree: Path, tmp_path: Path) -> None:
+    limit = asyncio.Timeout(None)
+
     async def accept(_: Offered) -> bool:
+        limit.reschedule(asyncio.get_running_loop().time())
         await asyncio.Event().wait()
         return True
 
     async def limited(taking: Awaitable[events.Done]) -> events.Done:
-        async with asyncio.timeout(2.0):
+        async with limit:
             return await taking
 
     async def story() -> None:

@@ -20,6 +20,13 @@ RELAY = Candidate("relay", "203.0.113.9", 6000)
 SECRET = bytes(range(16))
 
 
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute may end between a code and what is said of it."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+
+
 def offer(starter: Starter = Starter.SENDER, wait_s: float = 1800, **more: Any) -> str:
     expires = code.expiry_minute(time.time() + wait_s)
     made = Offer(SECRET, bytes(code.PIN_SIZE), starter, expires, (HOST, PUBLIC, RELAY), **more)

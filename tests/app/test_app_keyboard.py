@@ -61,8 +61,9 @@ def test_what_was_typed_before_the_question_does_not_answer_it() -> None:
         os.write(keys, b"first\ny\ny\nhalf")
         assert await waiting == "first"
         waiting = asyncio.create_task(lines.next_line())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
         waiting.cancel()
+        await asyncio.to_thread(lines._request.result, 60)  # type: ignore[union-attr]
         ask = asking_confirmation(Plain(shown, None, role="send"), Keyboard(lines, lines))
         asking = asyncio.ensure_future(ask(NUMBER))
         while not shown.getvalue():

@@ -380,7 +380,7 @@ def test_the_answer_is_shown_at_once_to_a_script(connections: list[Connection]) 
     shown = record.of(events.Code)[-1]
     assert shown.kind == "answer"
     assert code.parse_answer(shown.code, connections[0].secret, an_offer()).candidates == (HERE,)
-    assert shown.expires_in_s == pytest.approx(QUICK.wait_s, abs=0.5), "this side waits no longer than that"
+    assert 0 < shown.expires_in_s <= QUICK.wait_s, "this side waits no longer than that"
     assert connections[0].remote == [THERE]
     assert events.Connecting(1) in record.told
 

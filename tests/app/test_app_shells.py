@@ -125,7 +125,7 @@ def test_what_a_tab_does(name: str, tmp_path: Path) -> None:
             # The tab completes; then, at the beginning of the line (Ctrl-A), it is made an echo of itself.
             opened.type(f"p2pcopy {typed}\t")
             opened.type(f"\x01echo 'go't-{number}: \r")
-            done = opened.until(rf"\ngot-{number}: p2pcopy ([^\r\n]*)").group(1)
+            done = opened.until(rf"\ngot-{number}: p2pcopy ([^\r\n]*)\r\n").group(1)
             assert done.rstrip(" /") == expected, f"{typed!r} in {name}"
 
 

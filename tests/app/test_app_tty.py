@@ -52,7 +52,7 @@ def played(terminal: int, story: Callable[[Tty], Awaitable[None]]) -> list[str]:
 
     async def run() -> None:
         tty = Tty(terminal, display)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with held(tty):
                 await story(tty)
 

@@ -135,15 +135,16 @@ def test_closed_standard_streams_that_are_not_needed(start: Processes) -> None:
 
 
 def test_nobody_reads_the_events_any_more(start: Processes) -> None:
+    """What is sent has no end, so that there is more to tell."""
     reader, writer = os.pipe()
-    sender = start.send("tree", "--json")
+    sender = start.send("-", "--name", "stream", "--json", keyboard=True)
     receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", stdout=writer)
     os.close(writer)
     with open(reader, "rb") as events:
         assert any(b'"event": "connected"' in line for line in events)
     assert receiver.ended().exit_code == 3
     assert sender.ended().exit_code == 3
-    assert not (start.work / "out" / "tree" / "file").exists()
+    assert not (start.work / "out" / "stream").exists()
 
 
 def test_a_reader_that_takes_nothing_for_a_while_holds_up_nobody(start: Processes) -> None:

@@ -276,11 +276,12 @@ def test_bad_config_files(start: Processes, content: str | bytes, words: str) ->
 
 
 def test_settings_of_the_config_file_count(start: Processes) -> None:
-    (start.work / "config.toml").write_text('wait = "1s"\noutput = "from the file"\n')
-    environment = {"P2PCOPY_CONFIG": "config.toml"}
+    config, environment = start.work / "config.toml", {"P2PCOPY_CONFIG": "config.toml"}
+    config.write_text('wait = "1s"\n')
     failed(start.send("file", environment=environment).ended(), 5, "within 1 s")
+    config.write_text('output = "from the file"\n')
     sender = start.send("file")
-    receiver = start.receive(sender.code(), "-y", environment=environment | {"P2PCOPY_CONFIG": "config.toml"})
+    receiver = start.receive(sender.code(), "-y", environment=environment)
     assert (sender.ended().exit_code, receiver.ended().exit_code) == (0, 0)
     assert (start.work / "from the file" / "file").exists()
     assert not leftovers(start.work)

@@ -17,7 +17,7 @@ from p2pcopy.signaling import code
 pytestmark = [pytest.mark.lab, pytest.mark.coturn]
 
 CONNECTS_IN_S = 4.0
-SLACK_S = 2.0  # on a busy machine
+SLACK_S = 8.0  # on a busy machine
 HOURS_AGO = "import time\nnow = time.time\ntime.time = lambda: now() - 7200\n"
 PATH_NEWS = rb'"event": "path"[^\n]*"kind": "(\w+)"'
 

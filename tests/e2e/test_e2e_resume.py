@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from processes import Ended, Processes
+from processes import Ended, Processes, Running, wait_until
 from trees import MIB, copied, facts, leftovers, make, noise
 
 from p2pcopy.files.directory import DirectoryStore
@@ -93,7 +93,7 @@ DirectoryStore.__init__.__kwdefaults__["open_parts"] = 1
 real = DirectoryStore.write
 def write(self, *arguments, **more):
     DirectoryStore.write = real
-    os.write(2, b"stopped\\n")
+    os.write(2, b"stopping\\n")
     os.kill(os.getpid(), signal.SIGSTOP)
     return real(self, *arguments, **more)
 DirectoryStore.write = write
@@ -108,7 +108,8 @@ def test_what_a_running_transfer_is_about_to_go_on_with_is_not_removed(tmp_path:
     with Processes(tmp_path) as start:
         sender = start.send("tree", "--json")
         receiver = start.receive(sender.code(), "-o", "out", "-y", "--json", before=ONE_OPEN_AND_STOPPED)
-        receiver.err.wait_for(rb"^stopped$")
+        receiver.err.wait_for(rb"^stopping$")
+        wait_until(lambda: is_stopped(receiver), "the stop")
         for place in ("out/tree", "."):
             *found, total = start.start("parts", place, "--remove", "--json").ended().events
             assert (total["files"], total["files_in_use"], total["files_removed"]) == (3, 3, 0), found
@@ -121,6 +122,10 @@ def test_what_a_running_transfer_is_about_to_go_on_with_is_not_removed(tmp_path:
         assert sent.told("done")["bytes_resumed"] == 24 * MIB
     assert copied(tmp_path / "tree", tmp_path / "out")
     assert not leftovers(tmp_path)
+
+
+def is_stopped(process: Running) -> bool:
+    return "\nState:\tT" in Path(f"/proc/{process.pid}/status").read_text()
 
 
 def half(work: Path, content: bytes, mtime_ns: int, path: str = "file") -> None:

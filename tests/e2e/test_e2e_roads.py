@@ -183,7 +183,7 @@ def display(tmp_path: Path) -> Iterator[str]:
         pytest.skip("Xvfb is needed for a clipboard without a screen")
     reader, writer = os.pipe()
     with subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "64x64x8", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "64x64x8", "-nolisten", "tcp", "-noreset"],
         pass_fds=[writer],
         stderr=subprocess.DEVNULL,
     ) as server:

@@ -51,7 +51,7 @@ class Place:
     def hosts(self) -> Path:
         return self.root / "hosts"
 
-    def run(self, script: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
         """As cron does it: no terminal, standard input empty, in a session of its own."""
         return subprocess.run(
             ["bash", "-c", script],

@@ -68,10 +68,11 @@ def test_symmetric_nats_need_a_relay(tmp_path: Path) -> None:
     with hosts_in(lab, tmp_path, server) as hosts:
         never = ("--relay", "never", "--json", "--wait", "8s")
         sender = hosts.send("file", *never, turn=server.turn_url, stun=server.stun_url, keyboard=True)
-        assert server.turn_url not in hosts.explained(sender.code())
-        receiver = hosts.receive(sender.code(), "--json", "--wait", "3s", stun=server.stun_url)
+        code = sender.code()
+        receiver = hosts.receive(code, "--json", "--wait", "3s", stun=server.stun_url)
         sender.type(receiver.code() + "\n")
         sent, received = failure(sender.ended()), failure(receiver.ended())
+        assert server.turn_url not in hosts.explained(code)
     for told, own, peer in ((sent, "203.0.113.101", "198.51.100.102"), (received, "198.51.100.102", "203.0.113.101")):
         ((url, outcome, ok),) = rows(told, "stun")
         assert (url, ok) == (server.stun_url, True)

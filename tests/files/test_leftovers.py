@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from descriptors import open_files
 
 from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.files import leftovers
@@ -240,13 +241,13 @@ def test_a_deep_tree_leaves_no_descriptor(tmp_path: Path) -> None:
         below = below / "d"
     below.mkdir(parents=True)
     (below / ".f.p2pcopy-part").write_bytes(b"x")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     search = leftovers.find(str(tmp_path))
     first = next(search)
     assert isinstance(first, Leftover)
     assert first.path == "d/" * 100 + ".f.p2pcopy-part"
     search.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 @pytest.mark.parametrize(("name", "words"), [("f", "is not a directory"), ("nothing", "No such file")])

@@ -1,11 +1,13 @@
 """Locks as transfers and those who look for leftovers have them side by side."""
 
+import itertools
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +18,7 @@ if sys.platform == "win32":
 
 import fcntl
 
-LOOK_S = 0.1
+TURNS = 5  # of others, that a look takes
 
 
 @contextmanager
@@ -30,20 +32,31 @@ def opened(path: Path) -> Iterator[int]:
 
 @contextmanager
 def somebody_looks(path: Path, how: int) -> Iterator[None]:
-    """Another descriptor has the lock, and gives it back after a look that takes its time."""
-    with opened(path) as theirs:
+    """Another descriptor has the lock, and gives it back while the first one waits."""
+    with opened(path) as theirs, pytest.MonkeyPatch.context() as patch:
         fcntl.flock(theirs, how)
-        timer = threading.Timer(LOOK_S, fcntl.flock, (theirs, fcntl.LOCK_UN))
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.join()
+        turns = itertools.count(1)
+
+        def sleep(seconds: float) -> None:
+            if next(turns) == TURNS:
+                fcntl.flock(theirs, fcntl.LOCK_UN)
+
+        patch.setattr(locks, "time", SimpleNamespace(sleep=sleep))
+        yield
 
 
 def test_who_looks_is_not_taken_for_a_transfer(tmp_path: Path) -> None:
     with opened(tmp_path) as ours, somebody_looks(tmp_path, fcntl.LOCK_EX):
         assert not locks.is_occupied(ours)
+
+
+def test_who_is_suspended_while_it_looks_is_not_taken_for_a_transfer(tmp_path: Path) -> None:
+    with opened(tmp_path) as ours, opened(tmp_path) as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        assert not locks.is_occupied(ours)
+        fcntl.flock(theirs, fcntl.LOCK_UN)
+        locks.occupy(theirs)
+        assert locks.is_occupied(ours)
 
 
 def test_many_look_at_once(tmp_path: Path) -> None:

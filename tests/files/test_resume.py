@@ -7,7 +7,6 @@ import fcntl
 import os
 import random
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
+from descriptors import open_files
 
 from p2pcopy.config import Existing
 from p2pcopy.errors import InternalError, Interrupted, LocalFileError
@@ -47,7 +47,7 @@ def digest(number: int, content: bytes = CONTENT) -> bytes:
 
 @contextmanager
 def opened(root: Path, **settings: Any) -> Iterator[DirectoryStore]:
-    store = DirectoryStore(str(root), journaling=settings.pop("journaling", EAGER), **settings)
+    store = DirectoryStore(str(root), **{"journaling": EAGER, "group_s": 3600, **settings})
     store.open()
     store.begin(BLOCK)
     try:
@@ -147,7 +147,7 @@ class TestGoingOn:
     @pytest.mark.parametrize("mode", [0o644, 0o444, 0o200])
     def test_whole_but_not_yet_named(self, tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
         entry = replace(ENTRY, mode=mode)
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             write(store, *range(BLOCKS), entry=entry)
             assert store.whole(0, entry, len(CONTENT)) == []
         monkeypatch.setattr(os, "open", as_its_owner(os.open))
@@ -508,7 +508,7 @@ class TestFaults:
             store.whole(0, big, 60 * block_size)
             store.flush()
 
-        with opened(tmp_path, journaling=settings, group_s=3600) as store:
+        with opened(tmp_path, journaling=settings) as store:
             store.begin(block_size)
             put(*range(19 if call == "fdatasync" else 4))
             with monkeypatch.context() as patch:
@@ -547,7 +547,7 @@ class TestFaults:
         leave(tmp_path, 0, 1)
         leave(tmp_path, 0, 1, entry=second)
         there = sorted(os.listdir(tmp_path))
-        before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+        before = open_files()
 
         def fail(part: object) -> None:
             raise OSError(code, os.strerror(code))
@@ -565,8 +565,7 @@ class TestFaults:
                     assert store.write(1, second, 0, b"ignored", digest=bytes(32)) is None
                     assert store.whole(1, second, len(b"ignored")) == [failed]
         assert sorted(os.listdir(tmp_path)) == there
-        if sys.platform == "linux":
-            assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files() == before
         with opened(tmp_path) as store:
             assert isinstance(store.held(1, second), Held)
 
@@ -586,7 +585,7 @@ class TestFaults:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         leave(tmp_path, 0, 1)
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files()
         with opened(tmp_path) as store:
 
             def fail(*_: object) -> int:
@@ -598,7 +597,7 @@ class TestFaults:
                     store.held(0, ENTRY)
         for entry in (ENTRY, replace(ENTRY, size=5000), replace(ENTRY, path="g")):
             left(tmp_path, entry)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files() == before
         assert numbers_left(tmp_path) == [0, 1]
 
     def test_an_error_of_one_file_removes_what_there_is_of_it(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from descriptors import open_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,8 @@ def link(path: str, target: str) -> Entry:
 
 @contextmanager
 def opened(root: Path, **settings: Any) -> Iterator[DirectoryStore]:
-    store = DirectoryStore(str(root), **settings)
+    """A store that keeps a group together however slow the machine is, unless a test wants it otherwise."""
+    store = DirectoryStore(str(root), **{"group_s": 3600, **settings})
     store.open()
     try:
         yield store
@@ -200,7 +202,7 @@ class TestContents:
 
     def test_names_that_are_not_utf_8_and_names_of_any_length(self, tmp_path: Path) -> None:
         names = ["caf\udce9", "a b'\"\n", "é" * 127, "x" * 255, "y" * 242, "-rf"]
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index, name in enumerate(names):
                 store.write(index, file(name), 0, b"abc")
             assert all(len(os.fsencode(name)) <= 255 for name in os.listdir(tmp_path))
@@ -219,6 +221,22 @@ class TestContents:
         assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o700
         assert stat.S_IMODE(os.stat(tmp_path / "a" / "b").st_mode) == 0o755
 
+    def test_a_directory_that_another_run_makes_at_the_same_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Directory.make_directory
+
+        def make(self: Directory, name: str) -> None:
+            real(self, name)
+            real(self, name)
+
+        monkeypatch.setattr(Directory, "make_directory", make)
+        with opened(tmp_path) as store:
+            assert store.other(0, directory("d", 0o750)) == []
+            put(store, 1, file("d/e/f"), b"abc")
+            assert sorted(store.finish(), key=lambda outcome: outcome.index) == [done(0), done(1)]
+        assert stat.S_IMODE(os.stat(tmp_path / "d").st_mode) == 0o750
+
     def test_a_deep_and_wide_tree_with_few_open_directories(self, tmp_path: Path) -> None:
         deep = "/".join("d" * 60)
         with opened(tmp_path) as store:
@@ -231,7 +249,7 @@ class TestContents:
 
 class TestGroups:
     def test_nothing_has_a_final_name_before_the_group_is_synced(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_files=3, group_s=3600) as store:
+        with opened(tmp_path, group_files=3) as store:
             assert put(store, 0, file("a"), b"abc") == []
             assert put(store, 1, file("b"), b"abc") == []
             assert all_names(tmp_path) == [".a.p2pcopy-part", ".b.p2pcopy-part"]
@@ -239,7 +257,7 @@ class TestGroups:
             assert all_names(tmp_path) == ["a", "b", "c"]
 
     def test_a_group_is_full_by_size_or_by_time(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_bytes=4, group_s=3600) as store:
+        with opened(tmp_path, group_bytes=4) as store:
             assert put(store, 0, file("a"), b"abc") == []
             assert put(store, 1, file("b"), b"abc") == [done(0), done(1)]
         with opened(tmp_path, group_s=0) as store:
@@ -251,7 +269,7 @@ class TestGroups:
     ) -> None:
         if not at_once:
             monkeypatch.setattr(native, "can_sync_at_once", lambda fd: False)
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index in range(50):
                 put(store, index, file(f"d{index % 20}/f{index}"), b"%03d" % index)
             assert store.finish() == [done(index) for index in range(50)]
@@ -262,7 +280,7 @@ class TestGroups:
             if os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) == ".b.p2pcopy-part":
                 raise OSError(errno.EACCES, "Permission denied")
 
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index, name in enumerate("abc"):
                 put(store, index, file(name), b"abc")
             monkeypatch.setattr(os, "fsync", refuse)
@@ -274,7 +292,7 @@ class TestGroups:
         def fail(fd: int) -> bool:
             raise OSError(errno.EIO, "Input/output error")
 
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             for index in range(20):
                 put(store, index, file(f"f{index}"), b"abc")
             monkeypatch.setattr(native, "sync_file_system", fail)
@@ -349,7 +367,7 @@ class TestExisting:
 
     def test_replace_keeps_the_old_file_until_the_new_one_is_there(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_bytes(b"old")
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             store.resolve(Existing.REPLACE)
             assert store.refuses(0, file("f")) is None
             put(store, 0, file("f"), b"new")
@@ -556,7 +574,7 @@ class TestExisting:
             monkeypatch.setattr(native, "rename_without_replacing", lambda *_: False)
         if by == "look":
             monkeypatch.setattr(os, "link", no_links)
-        with opened(tmp_path, existing=policy, group_s=3600) as store:
+        with opened(tmp_path, existing=policy) as store:
             assert store.admit(0, file("f")) is None
             put(store, 0, file("f"), b"new")
             put(store, 1, file("g"), b"new")
@@ -625,13 +643,13 @@ class TestPartFiles:
         assert not (root / "f").exists()
 
     def test_one_that_vanishes_or_is_exchanged(self, tmp_path: Path) -> None:
-        with opened(tmp_path, open_parts=1, group_s=3600) as store:
+        with opened(tmp_path, open_parts=1) as store:
             for index, name in enumerate("abcd"):
                 store.write(index, file(name, 6), 0, b"abc")
             put(store, 4, file("e"), b"abc")
+            (tmp_path / "theirs").write_bytes(b"theirs")  # beside the old one, as its inode number could be used again
+            (tmp_path / "theirs").replace(tmp_path / ".b.p2pcopy-part")
             (tmp_path / ".a.p2pcopy-part").unlink()
-            (tmp_path / ".b.p2pcopy-part").unlink()
-            (tmp_path / ".b.p2pcopy-part").write_bytes(b"theirs")
             (tmp_path / ".c.p2pcopy-part").unlink()
             (tmp_path / ".c.p2pcopy-part").symlink_to("b")
             (tmp_path / ".e.p2pcopy-part").unlink()
@@ -652,6 +670,7 @@ class TestPartFiles:
         with opened(tmp_path, open_parts=1) as first, opened(tmp_path) as second:
             first.write(0, file("f", 6), 0, b"abc")
             first.write(1, file("g", 6), 0, b"abc")
+            later(tmp_path, os.stat(tmp_path / ".f.p2pcopy-part").st_ctime_ns)  # the next one may have its inode number
             second.write(0, file("f", 6), 0, b"xyz")
             failed = first.write(0, file("f", 6), 3, b"def")
             assert failed is not None
@@ -714,15 +733,15 @@ class TestPartFiles:
 
     def test_bounded_descriptors(self, tmp_path: Path) -> None:
         with opened(tmp_path, open_parts=5) as store:
-            before = len(os.listdir("/proc/self/fd"))
+            before = open_files()
             for index in range(300):
                 store.write(index, file(f"f{index}", 2), 0, b"a")
-            assert len(os.listdir("/proc/self/fd")) <= before + 5
+            assert len(open_files()) <= len(before) + 5
             for index in range(300):
                 store.write(index, file(f"f{index}", 2), 1, b"b")
                 store.whole(index, file(f"f{index}", 2), 2)
             store.finish()
-            assert len(os.listdir("/proc/self/fd")) <= before
+            assert len(open_files()) <= len(before)
         assert all((tmp_path / f"f{index}").read_bytes() == b"ab" for index in range(300))
 
     def test_is_zero(self) -> None:
@@ -735,7 +754,7 @@ class TestEscape:
     def test_a_directory_exchanged_for_a_link_in_the_middle(self, tmp_path: Path) -> None:
         root, outside = tmp_path / "out", tmp_path / "outside"
         outside.mkdir()
-        with opened(root, group_s=3600) as store:
+        with opened(root) as store:
             for name in ("d", "e"):
                 store.other(0, directory(name))
             store.write(1, file("d/f", 6), 0, b"abc")
@@ -805,8 +824,8 @@ class TestEscape:
 class TestEnd:
     def test_nothing_is_left_behind_without_a_commit(self, tmp_path: Path) -> None:
         root = tmp_path / "new" / "out"
-        before = len(os.listdir("/proc/self/fd"))
-        with opened(root, open_parts=2, group_s=3600) as store:
+        before = open_files()
+        with opened(root, open_parts=2) as store:
             store.other(0, directory("d"))
             store.other(1, directory("d/e"))
             store.other(2, link("d/l", "e"))
@@ -816,7 +835,7 @@ class TestEnd:
             put(store, 10, file("y" * 250), b"abc")
         store.close()
         assert os.listdir(tmp_path) == []
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_files() == before
 
     def test_what_was_committed_stays_and_is_accessible(self, tmp_path: Path) -> None:
         root = tmp_path / "new" / "out"
@@ -832,7 +851,7 @@ class TestEnd:
         assert os.stat(root / "d" / "e").st_mtime_ns == MTIME
 
     def test_abandoned_files_leave_no_trace(self, tmp_path: Path) -> None:
-        with opened(tmp_path, group_s=3600) as store:
+        with opened(tmp_path) as store:
             store.write(0, file("a", 6), 0, b"abc")
             put(store, 1, file("b"), b"abc")
             store.abandon(0)

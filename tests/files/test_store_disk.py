@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -20,7 +21,7 @@ from blake3 import blake3
 from p2pcopy.config import Existing
 from p2pcopy.errors import ExitCode, LocalFileError
 from p2pcopy.events import FileStatus
-from p2pcopy.files import faults, native, plain, root
+from p2pcopy.files import faults, locks, native, plain, root
 from p2pcopy.files.directory import DirectoryStore
 from p2pcopy.transfer.held import Held
 from p2pcopy.transfer.items import Obstacle
@@ -211,6 +212,46 @@ class TestUnusable:
         with opened(tmp_path):
             assert taken
             assert os.listdir(tmp_path) == ["away"]
+
+    def test_one_that_another_run_makes_at_the_same_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = os.mkdir
+
+        def mkdir(path: str, mode: int = 0o777) -> None:
+            if not os.path.lexists(path):
+                real(path, mode)
+            real(path, mode)
+
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        with opened(tmp_path / "new" / "out"):
+            pass
+        assert (tmp_path / "new" / "out").is_dir()
+
+    def test_one_that_another_run_takes_away_before_it_is_occupied(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        occupy, taken = locks.occupy, list[int]()
+
+        def late(fd: int) -> None:
+            if not taken:
+                taken.append(fd)
+                (tmp_path / "out").rmdir()
+            occupy(fd)
+
+        monkeypatch.setattr(locks, "occupy", late)
+        (tmp_path / "out").mkdir()
+        with opened(tmp_path / "out"):
+            assert taken
+            assert os.listdir(tmp_path) == ["out"]
+
+    def test_one_into_which_another_run_receives_is_not_taken_away(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "new" / "out") as first, opened(tmp_path / "new" / "out") as second:
+            first.close()
+            second.write(0, file("f"), 0, b"abc")
+            second.whole(0, file("f"), 3)
+            assert all(outcome.ok for outcome in second.finish())
+        assert os.listdir(tmp_path / "new" / "out") == ["f"]
 
     def test_names_in_messages_are_escaped(self, tmp_path: Path) -> None:
         (tmp_path / "a\nb").write_bytes(b"")
@@ -437,6 +478,22 @@ class TestNative:
             assert store.write(0, file("f"), 0, b"abc") is None
             assert [outcome.ok for outcome in store.whole(0, file("f"), 3) + store.finish()] == [True]
         assert os.listdir(tmp_path) == (["f"] if ok else [])
+
+    def test_several_threads_ask_for_the_umask(self) -> None:
+        before, interval = native.umask(), sys.getswitchinterval()
+        seen: list[int] = []
+        threads = [threading.Thread(target=lambda: seen.extend(native.umask() for _ in range(1000))) for _ in range(4)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            assert native.umask() == before
+        finally:
+            sys.setswitchinterval(interval)
+            os.umask(before)
+        assert seen == [before] * 4000
 
     def test_errors_are_errors(self) -> None:
         for call in (

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -146,13 +147,12 @@ class TestArguments:
         assert "makes no sense" in caught.value.message
 
     @posix
-    def test_unreadable(self, tmp_path: Path) -> None:
-        fill(tmp_path, "file", "dir/f").chmod(0o755)
-        (tmp_path / "file").chmod(0)
-        (tmp_path / "dir").chmod(0)
+    def test_unreadable(self, open_path: Path) -> None:
+        fill(open_path, "file", "dir/f")
         for name in ("file", "dir"):
-            output = as_nobody(f"prepare([{str(tmp_path / name)!r}])")
-            assert output == f'LocalFileError "{tmp_path / name}" cannot be read: Permission denied'
+            (open_path / name).chmod(0)
+            output = as_nobody(f"prepare([{str(open_path / name)!r}])")
+            assert output == f'LocalFileError "{open_path / name}" cannot be read: Permission denied'
 
 
 def as_nobody(expression: str) -> str:
@@ -171,18 +171,11 @@ def as_nobody(expression: str) -> str:
 
 
 @pytest.fixture
-def open_path(tmp_path: Path) -> Iterator[Path]:
-    """tmp_path, which any user can reach meanwhile."""
-    closed = [
-        (place, place.stat().st_mode)
-        for place in (tmp_path, *tmp_path.parents[:3])
-        if place.stat().st_uid == os.getuid()
-    ]
-    for place, mode in closed:
-        place.chmod(mode | 0o755)
-    yield tmp_path
-    for place, mode in closed:
-        place.chmod(mode)
+def open_path() -> Iterator[Path]:
+    """A directory that any user can reach. Those of pytest are closed, by every run that starts."""
+    with TemporaryDirectory(prefix="p2pcopy-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 class TestWalk:
@@ -424,7 +417,7 @@ class TestWalk:
         result: list[Found | Left] = []
         thread = threading.Thread(target=lambda: result.extend(items), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(60)
         assert result == [Left("t/a", "is a named pipe")]
 
     def test_junctions_are_not_walked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

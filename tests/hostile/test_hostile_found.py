@@ -28,7 +28,7 @@ def test_a_reader_that_is_given_up_while_it_reads_closes_its_file_once(
 
     def slow_read(descriptor: int, size: int) -> bytes:
         reading.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return read(descriptor, size)
 
     def counted_close(descriptor: int) -> None:
@@ -43,11 +43,11 @@ def test_a_reader_that_is_given_up_while_it_reads_closes_its_file_once(
         reader.allow(1)
         thread = threading.Thread(target=reader.next)
         thread.start()
-        assert reading.wait(10)
+        assert reading.wait(60)
         reader.close()
         assert closed == []
         go_on.set()
-        thread.join(10)
+        thread.join(60)
         assert len(closed) == 1
         assert reader.next() is None
         reader.close()

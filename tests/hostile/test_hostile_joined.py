@@ -22,6 +22,7 @@ for source in (offers, manifests, senders, contents, grants, receivers, resumes,
             GROUPS[each.group].append(each)
 
 
+@pytest.mark.timeout(600)  # each case has a bound of its own
 @pytest.mark.parametrize("group", GROUPS)
 def test_it_holds(group: str, record_property: Callable[[str, object], None]) -> None:
     failed = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-LIMIT_S: Final = 600
+LIMIT_S: Final = 1800
 TOOLS: Final = ("build", "hatchling>=1.21", "pipx", "uv")
 TESTED: Final = ("tests/signaling", "tests/transfer", "tests/ui", "tests/app", "tests/session")
 CONTENT: Final = bytes(range(256)) * 9000
@@ -106,7 +106,7 @@ def oldest(workshop: Workshop) -> Path:
     workshop.run(uv, *install, "--no-deps", workshop.wheel)
     workshop.run(uv, *install, "--group", f"{ROOT / 'pyproject.toml'}:dev")
     terminals = ("--ignore", "tests/ui/test_ui_tty.py", "--ignore", "tests/ui/test_ui_roads.py")
-    workshop.run(python.parent / "pytest", "-q", "-n", "4", *TESTED, *terminals, where=ROOT)
+    workshop.run(python.parent / "pytest", "-q", "-n", "4", "--dist", "loadgroup", *TESTED, *terminals, where=ROOT)
     return python.parent / "p2pcopy"
 
 

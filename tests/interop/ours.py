@@ -45,7 +45,7 @@ CHANNELS: Final[list[dict[str, Any]]] = [
 BACKLOG: Final = 1024 * 1024
 TIMES: Final = NetTimes()
 STALL_LIMIT_S: Final = 30.0
-PART_S: Final = 5.0
+PART_S: Final = 20.0
 
 
 class FingerprintDtlsTransport(PinnedDtlsTransport):

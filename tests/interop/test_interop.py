@@ -23,7 +23,7 @@ SIZES: Final = (0, 1, 1200, 65536, 262144)
 ONE_OF_EACH: Final[list[Message]] = [(kind, size) for size in SIZES for kind in ("binary", "text")]
 MANY: Final = {BoundedSctpTransport: 64, FastSctpTransport: 320}  # messages of 64 KiB
 LABELS: Final[tuple[Label, ...]] = ("control", "data")
-MOMENT_S: Final = 5.0
+MOMENT_S: Final = 20.0
 
 ASSOCIATIONS: Final = {"stock": BoundedSctpTransport, "fast": FastSctpTransport}
 Association = type[BoundedSctpTransport]

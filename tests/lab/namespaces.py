@@ -34,9 +34,10 @@ def delete(names: Iterable[str]) -> None:
     names = list(names)
     if not names:
         return
-    for process in _processes({each for each in map(_identity, names) if each}):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    with contextlib.ExitStack() as stack:
+        for process in _processes({each for each in (_identity(name, stack) for name in names) if each}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
     for each in names:
         subprocess.run(["ip", "netns", "delete", each], capture_output=True, check=False)
 
@@ -59,9 +60,10 @@ def inside(namespace: str) -> Iterator[None]:
             enter(home.fileno())
 
 
-def _identity(namespace: str) -> tuple[int, int] | None:
+def _identity(namespace: str, stack: contextlib.ExitStack) -> tuple[int, int] | None:
+    """It is no other namespace's until the stack ends, even if another process removes this one meanwhile."""
     with contextlib.suppress(OSError):
-        found = (_FOLDER / namespace).stat()
+        found = os.fstat(stack.enter_context((_FOLDER / namespace).open("rb")).fileno())
         return found.st_dev, found.st_ino
     return None
 

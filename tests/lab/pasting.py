@@ -21,7 +21,7 @@ from lab.turn import Coturn
 # For how long the codes are good: where a connection is expected, and where not.
 WAIT_S, SHORT_WAIT_S = 20.0, 5.0
 # For how long a transfer is held up for a better path to come.
-UPGRADE_S = 10.0
+UPGRADE_S = 20.0
 START_S = 30.0
 END_S = 30.0
 PAYLOAD = bytes(range(256)) * 64

@@ -34,7 +34,7 @@ class Session:
         """The answer, to the offering side."""
         self.offering.type(f"{self.answer}\n")
 
-    def connected(self, timeout: float = 20.0) -> tuple[float, float]:
+    def connected(self, timeout: float = 60.0) -> tuple[float, float]:
         """When the sender was connected, and when the receiver was. Raises Trouble."""
         at = [each.wait_for(named("connected"), timeout).time for each in self.both]
         return at[0], at[1]

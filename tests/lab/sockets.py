@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from types import TracebackType
 
 from lab.network import Lab
 
 Address = tuple[str, int]
-ARRIVES_S = 2.0
+ARRIVES_S = 30.0
 NEVER_S = 0.1
+_END = b"that was all"
 
 
 class Udp:
@@ -59,14 +61,16 @@ class Udp:
                 break
         return [number in heard for number in range(len(others))]
 
-    def arrived(self) -> int:
-        """How many packets come until none comes."""
-        count = 0
-        with contextlib.suppress(TimeoutError):
-            while True:
-                self.receive(NEVER_S)
-                count += 1
-        return count
+    def arrived(self, other: Udp, to: Address) -> int:
+        """How many packets of another one, which sends here, come before one that it sends now (again, if it is lost)."""
+        count, end = 0, time.monotonic() + ARRIVES_S
+        while time.monotonic() < end:
+            other.send(_END, to)
+            with contextlib.suppress(TimeoutError):
+                while self.receive(NEVER_S)[0] != _END:
+                    count += 1
+                return count
+        raise TimeoutError
 
     def __enter__(self) -> Udp:
         return self

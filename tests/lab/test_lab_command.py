@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -27,13 +28,15 @@ class Command:
         assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def reaches(self, host: str, address: str = Lab.SERVER) -> bool:
-        done = subprocess.run(
-            [sys.executable, str(HERE), "--name", NAME, "exec", host, "--", "ping", "-c1", "-W1", "-n", address],
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode == 0
+    def reaches(self, host: str, *, within_s: int = 30) -> bool:
+        """The server. within_s: until then it asks every second."""
+        ping = ["ping", "-n", "-c", "1", "-w", str(within_s), Lab.SERVER]
+        return subprocess.run(inside(host, *ping), capture_output=True, check=False).returncode == 0
+
+
+def inside(host: str, *command: str) -> list[str]:
+    """What runs a command there, and stays the same process."""
+    return [sys.executable, str(HERE), "--name", NAME, "exec", host, "--", *command]
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def test_a_session_of_a_developer(command: Command) -> None:
     assert any(each.startswith("SSL_CERT_FILE=/") for each in environment)
     assert command("exec", "b", "p2pcopy", "--version").startswith("p2pcopy ")
     command("cut", "a")
-    assert not command.reaches("a")
+    assert not command.reaches("a", within_s=1)
     command("mend", "a")
     assert command.reaches("a")
     command("roam", "a", "none")
@@ -65,11 +68,13 @@ def test_a_session_of_a_developer(command: Command) -> None:
     assert "192.0.2.18" in command("exec", "a", "--", "ip", "address")
     assert "no NAT" in command("flush", "a", succeeds=False)
     command("server", "kill")
-    inside = subprocess.Popen([sys.executable, str(HERE), "--name", NAME, "exec", "b", "--", "sleep", "60"])
-    command("slow", "b", "--delay", "1000")
-    assert not command.reaches("b")
-    command("down")
-    assert inside.wait(30) == -signal.SIGKILL
+    with subprocess.Popen(inside("b", "sh", "-c", "echo there; exec sleep 60"), stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"there\n"
+        command("slow", "b", "--delay", "10000")
+        assert not command.reaches("b", within_s=1)
+        command("down")
+        assert running.wait(30) == -signal.SIGKILL
     assert NAME not in command("list").split()
 
 
@@ -80,6 +85,7 @@ def test_a_killed_keeper_leaves_nothing_that_is_not_swept(command: Command) -> N
     (left,) = Path("/run/netns").glob(f"p2pcopy-{pid}-*-ra")
     process = os.pidfd_open(pid)
     signal.pidfd_send_signal(process, signal.SIGKILL)
+    assert select.select([process], [], [], 30)[0]
     os.close(process)
     assert NAME not in keeper.names()
     command("down", succeeds=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -11,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from lab import Lab, Nat, Topology
-from lab.sockets import NEVER_S, Udp
+from lab.sockets import NEVER_S, Address, Udp
 
-PING = ("ping", "-c", "1", "-W", "1", "-n")
 FAR = {Topology.LAN: "10.77.0.3", Topology.PUBLIC: "198.51.100.102", Topology.TWO_NATS: Lab.SERVER}
 HERE = Path(__file__).parent
 
 
-def reaches(lab: Lab, address: str) -> bool:
-    return subprocess.run(lab.command("a", *PING, address), capture_output=True, check=False).returncode == 0
+def reaches(lab: Lab, address: str, *, host: str = "a", within_s: int = 30) -> bool:
+    """within_s: until then it asks every second."""
+    command = lab.command(host, "ping", "-n", "-c", "1", "-w", str(within_s), address)
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def namespaces() -> set[str]:
@@ -32,7 +34,7 @@ def test_a_cable_can_be_pulled_and_plugged_in(topology: Topology) -> None:
     with Lab(topology) as lab:
         assert reaches(lab, FAR[topology])
         lab.cut("a")
-        assert not reaches(lab, FAR[topology])
+        assert not reaches(lab, FAR[topology], within_s=1)
         lab.mend("a")
         assert reaches(lab, FAR[topology])
 
@@ -40,8 +42,7 @@ def test_a_cable_can_be_pulled_and_plugged_in(topology: Topology) -> None:
 @pytest.mark.lab
 def test_a_nat_lets_nothing_in_that_was_not_asked_for() -> None:
     with Lab(Topology.TWO_NATS) as lab:
-        command = lab.command("b", *PING, "10.1.0.2")
-        assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+        assert not reaches(lab, "10.1.0.2", host="b", within_s=1)
         lab.forget_mappings("a")
 
 
@@ -59,21 +60,25 @@ def test_nothing_is_left_after_a_failure() -> None:
     assert namespaces() == before
 
 
+def shortest_s(source: Udp, sink: Udp, to: Address, limit_s: float) -> float:
+    """How long packets take: one after the other, until one takes less than the limit, as on a busy machine many have to wait."""
+    shortest, tries = math.inf, 0
+    while shortest >= limit_s and tries < 20:
+        sent = time.monotonic()
+        source.send(b"on its way", to)
+        sink.receive()
+        shortest, tries = min(shortest, time.monotonic() - sent), tries + 1
+    return shortest
+
+
 @pytest.mark.lab
 @pytest.mark.parametrize("lab", [Lab.between(Nat.NONE, Nat.PORT_RESTRICTED), Lab.together(Nat.SYMMETRIC)], ids=str)
 def test_a_cable_can_be_slow_and_lossy_and_keeps_the_mappings(lab: Lab) -> None:
     with lab, Udp(lab, "m", Lab.SERVER) as server, Udp(lab, "b") as host:
         before = host.seen_by(server)
         lab.slow_down("b", delay_s=0.2)
-        sent = time.monotonic()
-        host.send(b"there", server.address)
-        server.receive()
-        arrived = time.monotonic()
-        server.send(b"and back", before)
-        host.receive()
-        back = time.monotonic()
-        assert 0.2 <= arrived - sent < 0.4
-        assert 0.2 <= back - arrived < 0.4
+        assert 0.2 <= shortest_s(host, server, server.address, 0.4) < 0.4
+        assert 0.2 <= shortest_s(server, host, before, 0.4) < 0.4
         lab.slow_down("b", loss=1.0)
         host.send(b"lost", server.address)
         with pytest.raises(TimeoutError):
@@ -82,8 +87,8 @@ def test_a_cable_can_be_slow_and_lossy_and_keeps_the_mappings(lab: Lab) -> None:
         for number in range(100):
             host.send(bytes([number]), server.address)
             server.send(bytes([number]), before)
-        for each in (server, host):
-            assert 20 < each.arrived() < 80
+        assert 20 < server.arrived(host, server.address) < 80
+        assert 20 < host.arrived(server, before) < 80
         lab.slow_down("b")
         assert host.seen_by(server) == before
 
@@ -105,14 +110,17 @@ time.sleep(60)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
         assert owner.stdout is not None
         namespace, *servers = owner.stdout.readline().split()
-        with subprocess.Popen(["ip", "netns", "exec", namespace, "sleep", "60"]) as inside:
+        inside_it = ["ip", "netns", "exec", namespace, "sh", "-c", "echo there; exec sleep 60"]
+        with subprocess.Popen(inside_it, stdout=subprocess.PIPE) as inside:
+            assert inside.stdout is not None
+            assert inside.stdout.readline() == b"there\n"
+            assert Path("/run/netns", namespace).exists()  # from now on any process may sweep it
             watched = [os.pidfd_open(int(each)) for each in servers]
             owner.kill()
             for each in watched:
-                assert select.select([each], [], [], 5)[0], "it still runs"
+                assert select.select([each], [], [], 30)[0], "it still runs"
                 os.close(each)
             owner.wait()
-            assert Path("/run/netns", namespace).exists()
             with Lab(Topology.LAN):
                 assert not Path("/run/netns", namespace).exists()
             assert inside.wait(30) == -signal.SIGKILL

@@ -59,7 +59,7 @@ def test_mapping_and_filtering(kind: Nat, same_mapping: bool, preserved: bool, f
         assert host.hears(*((each, mapped) for each in strangers), (servers.one, mapped))[:3] == filtering
         seen = {host.seen_by(each) for each in strangers}
         assert ({mapped} == seen) is same_mapping
-        assert same_mapping or len({mapped, *seen}) == 4
+        assert same_mapping or len({mapped, *seen}) > 2  # two of these random ports may be the same
 
 
 @pytest.mark.parametrize("kind", TRANSLATING)
@@ -133,7 +133,7 @@ def test_blocked_udp_leaves_tcp() -> None:
 
 @pytest.mark.parametrize("kind", CONES)
 def test_a_restart_forgets_and_a_rebinding_changes_ports(kind: Nat) -> None:
-    with Lab.between(kind, Nat.NONE) as lab, middle(lab) as servers, Udp(lab, "a") as host:
+    with Lab.between(kind, Nat.NONE) as lab, middle(lab) as servers, Udp(lab, "a", port=4000) as host:
         first = host.seen_by(servers.one)
         lab.forget_mappings("a")
         servers.one.send(b"gone", first)

@@ -47,7 +47,7 @@ def address_seen(answer: bytes) -> Address:
 
 
 def over_tls(server: Coturn, context: ssl.SSLContext) -> ssl.SSLSocket:
-    with socket.create_connection((server.address, server.tls_port), 5) as connection:
+    with socket.create_connection((server.address, server.tls_port), 30) as connection:
         return context.wrap_socket(connection, server_hostname=server.address)
 
 
@@ -68,7 +68,7 @@ def test_it_can_be_killed_and_started_again() -> None:
         with pytest.raises(TimeoutError):
             asking.recv(1500)
         server.thaw()
-        asking.settimeout(10)
+        asking.settimeout(30)
         assert asking.recv(1500)[:2] == b"\x01\x01"
         assert server.credential() == (USERNAME, PASSWORD)
     assert not place.exists()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-STOP_S = 5.0
+STOP_S = 30.0
 
 
 def shell(lines: Sequence[str]) -> None:

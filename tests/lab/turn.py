@@ -17,11 +17,13 @@ from pathlib import Path
 from types import TracebackType
 
 from lab.network import Lab
+from lab.ports import free_port
 from lab.tied import Tied, runs
 
 USERNAME = "north"
 PASSWORD = "south"
 SECRET = "east of the sun"
+START_S = 30.0
 
 # Directories are named p2pcopy-coturn-<process>-<random>.
 _PREFIX = "p2pcopy-coturn-"
@@ -53,8 +55,8 @@ class Coturn:
     ) -> None:
         self.address = address
         self.addresses = (address, *also)
-        self.port = port or (3478 if lab else _free_port(address))
-        self.tls_port = tls_port or (5349 if lab else _free_port(address))
+        self.port = port or (3478 if lab else free_port(address))
+        self.tls_port = tls_port or (5349 if lab else free_port(address))
         self.secret = secret
         self._certified = self.addresses if certified is None else tuple(certified)
         self._conf = conf
@@ -227,7 +229,7 @@ class Coturn:
         """Until a STUN request over UDP is answered."""
         place = self._lab.inside(self._member) if self._lab else contextlib.nullcontext()
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        end = time.monotonic() + 10
+        end = time.monotonic() + START_S
         with place, socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.settimeout(0.05)
             probe.connect((self.address, self.port))
@@ -257,11 +259,3 @@ def _sweep() -> None:
         owner = each.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not runs(int(owner)):
             shutil.rmtree(each, ignore_errors=True)
-
-
-def _free_port(address: str) -> int:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port

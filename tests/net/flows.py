@@ -19,7 +19,7 @@ from p2pcopy.net.outbound import Outbound
 from p2pcopy.net.peer import PeerChannel
 
 MIB = 1024 * 1024
-ENOUGH_S = 30.0
+ENOUGH_S = 60.0
 _AHEAD = MIB
 _NUMBER = struct.Struct("!Q")
 _NOISE = random.Random(4).randbytes(512 * 1024)

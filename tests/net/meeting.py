@@ -18,7 +18,7 @@ T = TypeVar("T")
 ALONE = NetSettings(stun=())
 STOCK = replace(ALONE, fast_path=False)
 TIMES = NetTimes()
-LIMIT_S = 60.0
+LIMIT_S = 100.0
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -13,17 +13,21 @@ from lab import PASSWORD, USERNAME, Coturn, Lab, Layout, Place, Topology
 from meeting import Inbox
 
 from p2pcopy.config import IceServer, NetSettings, NetTimes, Relay
-from p2pcopy.events import DataPath, PathKind
+from p2pcopy.events import DataPath, Path, PathKind
 from p2pcopy.net.peer import PathNews, Peer, PeerChannel
 from p2pcopy.signaling.candidates import Candidate
 
 ALONE = NetSettings(stun=())
 # For what takes a moment, unless the machine is busy.
 PATIENCE_S = 30.0
+# Servers that answer are waited for: what they say is in the first code.
+PATIENT = NetTimes(gather_limit_s=PATIENCE_S, gather_grace_s=PATIENCE_S)
 
 
 class Side:
-    """A peer in a place."""
+    """A peer in a place. first_path: the one by which it has connected; another may follow at any moment."""
+
+    first_path: Path
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -38,7 +42,7 @@ class Side:
         secret: bytes,
         *,
         pin: bytes | None = None,
-        times: NetTimes = NetTimes(),  # noqa: B008
+        times: NetTimes = PATIENT,
     ) -> tuple[Candidate, ...]:
         async def begin() -> tuple[Candidate, ...]:
             self.peer = Peer(settings, secret, offering=pin is None, remote_pin=pin, times=times)
@@ -57,6 +61,7 @@ class Side:
     def connect(self) -> Future[PeerChannel]:
         async def connect() -> PeerChannel:
             channel = await self.peer.connect()
+            self.first_path = self.peer.path()
             channel.attach(self.inbox)
             self.channel = channel
             return channel
@@ -134,7 +139,7 @@ class Rooms:
         self.sides.append(Side(Place(self.lab, member).__enter__()))
         return self.sides[-1]
 
-    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = NetTimes()) -> Pair:  # noqa: B008
+    def pair(self, a: NetSettings, b: NetSettings, times: NetTimes = PATIENT) -> Pair:
         """a has made an offer and waits; b has it and connects."""
         secret = os.urandom(16)
         left, right = self.side("a"), self.side("b")

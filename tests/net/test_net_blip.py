@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab import Coturn, Family, Lab, Layout, Nat, Site, Topology
-from rooms import ALONE, PATIENCE_S, Pair, Rooms, with_stun
+from rooms import ALONE, PATIENCE_S, Rooms, Side, with_stun
 
 from p2pcopy.events import PathKind, Recovered, Stalled
 from p2pcopy.net import liveness
@@ -60,26 +60,32 @@ def test_a_session_goes_on_at_the_same_addresses(rooms: Rooms, side: str) -> Non
         pair.a.told(pair.answer)
         pair.connected()
         pair.flow()
-        before = _addresses(pair)
+        before = [(each.peer.path(), each.peer.candidates) for each in (pair.a, pair.b)]
         blip = Blip(rooms.lab, side)
         blip.away()
         pair.until_news(Stalled)
         time.sleep(AWAY_S)
-        assert {"a": pair.a, "b": pair.b}[side].peer.candidates == ()
+        until_addresses({"a": pair.a, "b": pair.b}[side], ())
         blip.back()
         came_back = time.monotonic()
         pair.until_news(Recovered)
         assert time.monotonic() - came_back < 10
         pair.flow()
-        assert _addresses(pair) == before
+        for each, (path, candidates) in zip((pair.a, pair.b), before, strict=True):
+            assert (each.peer.path().local, each.peer.path().remote) == (path.local, path.remote)
+            until_addresses(each, candidates)
         assert pair.kinds() == (PathKind.DIRECT, PathKind.DIRECT)
         rooms.clean_up()
 
 
-def _addresses(pair: Pair) -> list[object]:
-    """What each side uses, and what it may be reached at."""
-    peers = (pair.a.peer, pair.b.peer)
-    return [(peer.path().local, peer.path().remote, peer.candidates) for peer in peers]
+def until_addresses(side: Side, candidates: tuple[Candidate, ...]) -> None:
+    """Until these are what it may be reached at."""
+
+    async def until() -> None:
+        while side.peer.candidates != candidates:
+            await asyncio.sleep(0.05)
+
+    side.place.run(until(), PATIENCE_S)
 
 
 @lan
@@ -92,7 +98,7 @@ def test_a_code_that_was_handed_out_before_is_still_good(rooms: Rooms) -> None:
     left = waiting.connect()
     blip = Blip(rooms.lab, "a")
     blip.away()
-    waiting.place.run(_until_away(rooms))
+    until_addresses(waiting, ())
     time.sleep(AWAY_S)
     blip.back()
     joining = rooms.side("b")
@@ -145,9 +151,3 @@ def test_a_firewall_that_forgets_and_refuses_does_not_end_the_session(monkeypatc
         subprocess.run(rooms.lab.command("b", "nft", f"delete {table}"), check=True)
         pair.until_news(Recovered)
         pair.flow()
-
-
-async def _until_away(rooms: Rooms) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while rooms.sides[0].peer.candidates:
-            await asyncio.sleep(0.05)

@@ -14,8 +14,9 @@ import pytest
 from aioice import stun
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.ports import free_port
 from meeting import run
-from turnserver import free_port, reply, talking_server
+from turnserver import reply, talking_server
 
 from p2pcopy.net import udp
 from p2pcopy.net.endpoint import Address, Endpoint, HostEndpoint, open_host, parse_stun

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 LARGEST = {Family.IPV4: 1472, Family.IPV6: 1452}
 BASE = 1225
 # What ICE needs to find another path, and a machine that is busy with other tests.
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 def between(family: Family = Family.IPV4, nat: Nat = Nat.NONE) -> Layout:
@@ -192,7 +192,8 @@ def test_a_cut(rooms: Rooms, cut_s: float) -> None:
         time.sleep(cut_s)
         rooms.lab.mend("b")
 
-    assert cut_s < changed(cut, flow=flow, source=pair.a) < cut_s + PATIENCE_S
+    # What had arrived before the cut may be taken after it has begun.
+    assert cut_s / 2 < changed(cut, flow=flow, source=pair.a) < cut_s + PATIENCE_S
     flow.finish()
 
 
@@ -207,6 +208,7 @@ def test_a_process_that_is_stopped_for_a_while(rooms: Rooms, stopped: str) -> No
         time.sleep(4)
 
     assert 3 < changed(lambda: side.place.run(stop()), flow=flow, source=pair.a) < 4 + PATIENCE_S
+    other.place.run(other.until_news(Recovered))
     assert {type(news) for news in other.news} == {Stalled, Recovered}
     flow.finish()
 

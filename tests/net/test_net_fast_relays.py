@@ -22,7 +22,7 @@ BOTH_RELAYED = (PathKind.RELAYED, PathKind.RELAYED)
 BOTH_DIRECT = (PathKind.DIRECT, PathKind.DIRECT)
 # Datagrams at a time: one by one would be 1. A slow machine paces few at a time.
 MANY = 1.5
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 @pytest.fixture

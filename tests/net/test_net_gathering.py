@@ -8,11 +8,12 @@ import errno
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from aioice import stun
 from lab import Coturn, Lab, Place, Topology
+from lab.ports import free_port
 from meeting import run
 from turnserver import (
     HERE,
@@ -23,7 +24,6 @@ from turnserver import (
     Answer,
     TurnServer,
     deaf_port,
-    free_port,
     reply,
     talking_server,
 )
@@ -31,7 +31,8 @@ from turnserver import (
 from p2pcopy.config import Family, IceServer, NetSettings, NetTimes, Relay
 from p2pcopy.errors import NoConnection, UsageError
 from p2pcopy.net import gathering, hosts
-from p2pcopy.net.endpoint import Address, Endpoint, is_ipv6
+from p2pcopy.net.allocation import Resolver
+from p2pcopy.net.endpoint import Address, Endpoint, HostEndpoint, is_ipv6
 from p2pcopy.net.gathering import Gathering
 from p2pcopy.net.interfaces import LocalAddress, local_addresses
 from p2pcopy.net.trial import ServerReport
@@ -42,18 +43,19 @@ SRFLX = Candidate("srflx", *OUTSIDE)
 # What must not wait does not, however busy the machine is: what it must not wait for takes at least three times as long.
 PROMPT_S = 10.0
 SLOW = NetTimes(gather_limit_s=3 * PROMPT_S, gather_grace_s=0.5)
-HURRIED = NetTimes(keepalive_s=6 * PROMPT_S)
-
-# keepalive_s: hurrying alone notices changes.
-EVERYTHING = NetTimes(gather_limit_s=3 * PROMPT_S, gather_grace_s=3 * PROMPT_S, keepalive_s=6 * PROMPT_S)
+# Servers that answer are waited for.
+PATIENT = NetTimes(gather_limit_s=3 * PROMPT_S, gather_grace_s=3 * PROMPT_S)
+OFTEN = replace(PATIENT, keepalive_s=0.1)
+# Hurrying alone notices changes.
+HURRIED = replace(PATIENT, keepalive_s=6 * PROMPT_S)
 
 coturn = pytest.mark.coturn
 
 
 @pytest.fixture
 def all_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With EVERYTHING: until each server has answered, even if others have been much faster."""
-    monkeypatch.setattr(gathering, "MIN_PATIENCE_S", EVERYTHING.gather_limit_s)
+    """Until each server has answered, even if others have been much faster."""
+    monkeypatch.setattr(gathering, "MIN_PATIENCE_S", PATIENT.gather_limit_s)
 
 
 @dataclass
@@ -141,7 +143,7 @@ class Story:
 async def gathered(
     *stun_urls: str,
     turn: tuple[IceServer, ...] = (),
-    times: NetTimes = NetTimes(),  # noqa: B008
+    times: NetTimes = PATIENT,
     relay: Relay = Relay.AUTO,
     lent: tuple[IceServer, ...] = (),
     **settings: object,
@@ -255,7 +257,7 @@ def test_a_server_that_does_not_help_is_reported_in_our_words(answer: Answer, re
 
 def test_an_unknown_name_is_reported() -> None:
     async def story() -> None:
-        async with gathered("stun:does-not-exist.invalid") as told:
+        async with gathered("stun:does-not-exist.invalid", times=SLOW) as told:
             assert told.candidates
             assert not told.gathering.reports[0].ok
             assert told.gathering.reports[0].reason
@@ -289,8 +291,7 @@ def test_a_new_public_address_is_noticed() -> None:
         def answer(request: stun.Message, who: Address) -> bytes:
             return reply(request, XOR_MAPPED_ADDRESS=now_at[0])
 
-        times = NetTimes(keepalive_s=0.1)
-        async with talking_server(answer) as port, gathered(url(port), times=times) as told, told.watching():
+        async with talking_server(answer) as port, gathered(url(port), times=OFTEN) as told, told.watching():
             await asyncio.sleep(0.5)
             assert told.changes == []
             now_at[0] = ("198.51.100.8", 4343)
@@ -332,20 +333,20 @@ def test_hurrying_means_now_and_every_second() -> None:
             """Without those that were sent again because the answer was late."""
             return len({each.transaction_id for each in heard})
 
-        settings = {"family": Family.IPV4}
-        async with talking_server(same, heard) as port, gathered(url(port), **settings) as told:  # type: ignore[arg-type]
+        async with talking_server(same, heard) as port, gathered(url(port), family=Family.IPV4, times=HURRIED) as told:
             sockets = len(told.present.endpoints)
             told.gathering.hurry()
             async with told.watching():
                 heard.clear()
+                began = time.monotonic()
                 await asyncio.sleep(1.2)
                 told.gathering.hurry()
                 await told.until(lambda: questions() >= 2 * sockets)
-                await asyncio.sleep(3)
-                before = questions()
-                await asyncio.sleep(2)  # not hurried any more
-                assert questions() == before
-                assert before <= 5 * sockets
+                before = 0
+                while before < questions():  # until it is not hurried any more
+                    before = questions()
+                    await asyncio.sleep(2)
+                assert questions() <= (time.monotonic() - began) * sockets
 
     run(story())
 
@@ -359,10 +360,9 @@ def test_addresses_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalAddress, "is_loopback", False)
 
     async def story() -> None:
-        times = NetTimes(keepalive_s=0.1)
         async with (
             talking_server(outside, address="127.0.0.9") as port,
-            gathered(f"stun:127.0.0.9:{port}", times=times, interfaces=("lo",)) as told,
+            gathered(f"stun:127.0.0.9:{port}", times=OFTEN, interfaces=("lo",)) as told,
             told.watching(),
         ):
             assert {endpoint.address[0] for endpoint in told.present.endpoints} == {"127.0.0.1", "127.0.0.2"}
@@ -397,8 +397,7 @@ def test_a_failure_that_nobody_has_thought_of_does_not_end_the_watch(
         async def fails_later(*_: object) -> None:
             fails()
 
-        times = NetTimes(keepalive_s=0.1)
-        async with talking_server(answer) as port, gathered(url(port), times=times) as told, told.watching():
+        async with talking_server(answer) as port, gathered(url(port), times=OFTEN) as told, told.watching():
             for where, what, how in (
                 (hosts, "local_addresses", fails),
                 (hosts.Hosts, "ask_again", fails_later),
@@ -540,7 +539,7 @@ def test_a_refused_credential_is_reported_at_once(password: str) -> None:
 
 
 def test_turn_servers_that_are_not_there() -> None:
-    port = free_port()
+    port = free_port(HERE)
     urls = [f"turn:{HERE}:{port}", f"turn:{HERE}:{port}?transport=tcp", f"turns:{HERE}:{port}"]
 
     async def story() -> None:
@@ -580,7 +579,7 @@ def test_two_relays_are_enough_and_come_from_different_servers(all_are_waited_fo
         turn = (of(one, scheme="turns"), of(one, "?transport=tcp"), of(one), of(two), of(three))
 
         async def story() -> None:
-            async with gathered(turn=turn, times=EVERYTHING, turn_insecure=True) as told:
+            async with gathered(turn=turn, times=HURRIED, turn_insecure=True) as told:
                 assert all(report.ok for report in told.gathering.reports)
                 assert [relay.relay for relay in told.present.relays] == [turn[2].url, turn[3].url]
                 assert told.kinds.count("relay") == 2
@@ -594,7 +593,7 @@ def test_one_relay_of_each_family(all_are_waited_for: None) -> None:
     with TurnServer() as one, TurnServer("127.0.0.7") as two, TurnServer(HERE_6) as six:
 
         async def story() -> None:
-            async with gathered(turn=(of(one), of(two), of(six, "?transport=tcp")), times=EVERYTHING) as told:
+            async with gathered(turn=(of(one), of(two), of(six, "?transport=tcp")), times=HURRIED) as told:
                 assert [is_ipv6(relay.address[0]) for relay in told.present.relays] == [False, True]
 
         if HERE_6 != "::1":
@@ -682,7 +681,7 @@ def test_a_server_that_hangs_is_noticed_and_may_come_back(all_are_waited_for: No
     with TurnServer() as one, TurnServer("127.0.0.7") as two:
 
         async def story() -> None:
-            async with gathered(turn=(of(one), of(two)), times=EVERYTHING) as told, told.watching():
+            async with gathered(turn=(of(one), of(two)), times=HURRIED) as told, told.watching():
                 first, _ = told.present.relays
                 lost = Candidate("relay", *first.address)
                 one.freeze()
@@ -700,7 +699,7 @@ def test_without_hurry_a_dead_server_is_noticed_at_the_next_keep_alive(monkeypat
     with TurnServer() as one, TurnServer("127.0.0.7") as two:
 
         async def story() -> None:
-            times = NetTimes(keepalive_s=1.0)
+            times = replace(PATIENT, keepalive_s=1.0)
             async with gathered(turn=(of(one), of(two)), times=times) as told, told.watching():
                 one.freeze()
                 await told.until(lambda: told.changes)
@@ -768,7 +767,9 @@ def test_what_is_lent_in_the_session_takes_the_place_of_what_was_lent_and_is_bou
 
     async def story() -> None:
         ours = IceServer("turn:127.0.0.1:9?transport=udp", "user", "ours")
-        async with gathered(turn=(ours,), lent=(lent("a"), lent("b"), lent("a")), family=Family.IPV6) as told:
+        async with gathered(
+            turn=(ours,), lent=(lent("a"), lent("b"), lent("a")), family=Family.IPV6, times=SLOW
+        ) as told:
             renew, relays = told.gathering.renew_servers, told.gathering._relays
             renew([IceServer(ours.url, "user", "theirs"), lent("b", "new"), IceServer("stun:c.invalid")])
             assert [turn.server for turn in relays.servers] == [ours, lent("a"), lent("b", "new")]
@@ -788,7 +789,7 @@ def test_what_is_lent_in_the_session_is_asked_only_when_there_is_no_path_or_was_
     with TurnServer() as server, TurnServer() as other:
 
         async def story(*turn: IceServer, hurried: bool) -> None:
-            async with gathered(turn=turn, times=NetTimes(keepalive_s=0.1)) as told, told.watching():
+            async with gathered(turn=turn, times=OFTEN) as told, told.watching():
                 told.gathering.renew_servers([of(server)])
                 if hurried:
                     await asyncio.sleep(0.5)
@@ -840,6 +841,23 @@ def test_closing_does_not_wait_for_a_dead_server() -> None:
             server.thaw()
 
         run(story())
+
+
+def test_all_is_closed_however_long_a_part_of_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(_: Resolver) -> None:
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(Resolver, "close", slow)
+
+    async def story() -> None:
+        async with gathered(times=NetTimes(close_s=0.01)) as told:
+            endpoints = list(told.present.endpoints)
+        for endpoint in endpoints:
+            assert isinstance(endpoint, HostEndpoint)
+            with pytest.raises(OSError, match="closed"):
+                await endpoint.ask([("127.0.0.1", 9)], [0.01])
+
+    run(story())
 
 
 @coturn

@@ -23,17 +23,19 @@ from turnserver import (
     TurnServer,
     deaf_port,
     reply,
+    stream_server,
     talking_server,
 )
 
 from p2pcopy.config import Family, IceServer
+from p2pcopy.net import allocation
 from p2pcopy.net import relay as relays
 from p2pcopy.net.allocation import Resolver, allocate, credential
 from p2pcopy.net.allocation import TurnServer as Turn
 from p2pcopy.net.endpoint import Address, Endpoint
 from p2pcopy.net.offload import EVERYTHING, Offload
 from p2pcopy.net.reasons import AllocationFailed, NotApplicable, is_refused_credential, reason
-from p2pcopy.net.relay import AllocationLost, RelayEndpoint
+from p2pcopy.net.relay import AllocationLost, RelayEndpoint, open_relay
 from p2pcopy.net.turnclient import TurnClient, Way
 from p2pcopy.net.turnways import open_client
 from p2pcopy.net.uri import parse_server_uri
@@ -88,7 +90,7 @@ async def asked(server: IceServer, inbox: Inbox | None = None, **options: Any) -
     given: dict[str, Any] = {
         "ipv6": False,
         "sources": (),
-        "limit_s": 5.0,
+        "limit_s": LONG_S,
         "verify": True,
         "wish": EVERYTHING,
         **options,
@@ -135,7 +137,7 @@ def test_two_allocations_on_one_server_reach_each_other(address: str, scheme: st
                     right.send(b"\x16" + bytes(size), left.address)
                     await told.until(size)
                 assert [len(data) for data, _ in told.got] == list(range(2, 61))
-                await left.refresh(1)
+                await left.refresh(LONG_S)
                 left.send(b"\x16again", right.address)
                 while inbox.got[-1][0] != b"\x16again":
                     await asyncio.sleep(0.01)
@@ -197,7 +199,7 @@ def test_a_stream_that_takes_no_more_is_full_until_it_does(scheme: str, query: s
                 assert not told.room.is_set()
                 server.thaw()
                 await asyncio.wait_for(told.room.wait(), 10)
-                await left.refresh(5)
+                await left.refresh(LONG_S)
                 inbox.got.clear()
                 left.send(b"\x16again", right.address)
                 async with asyncio.timeout(10):
@@ -216,24 +218,18 @@ def test_messages_that_come_in_small_pieces_are_put_together() -> None:
                 writer.write(bytes([byte]))
                 await writer.drain()
                 await asyncio.sleep(0)
-            with contextlib.suppress(ConnectionError):
-                await reader.read()
-            writer.close()
 
         got: list[bytes] = []
         lost = asyncio.Event()
-        server = await asyncio.start_server(talk, HERE, 0)
-        client = await open_client(Way(server.sockets[0].getsockname(), "", "tcp", "", ""))
-        client.channels[0x4000] = ("192.0.2.7", 9)
-        client.on_batch = lambda data, size, segment, address: got.append(bytes(data[:size]))
-        client.on_trouble = lost.set
-        await asyncio.wait_for(lost.wait(), 10)
-        assert client.is_lost
-        assert b"".join(got) == b"abcde" * 3
-        await client.close()
-        server.close()
-        await server.wait_closed()
-        await asyncio.sleep(0.05)
+        async with stream_server(talk) as address:
+            client = await open_client(Way(address, "", "tcp", "", ""))
+            client.channels[0x4000] = ("192.0.2.7", 9)
+            client.on_batch = lambda data, size, segment, address: got.append(bytes(data[:size]))
+            client.on_trouble = lost.set
+            await asyncio.wait_for(lost.wait(), 10)
+            assert client.is_lost
+            assert b"".join(got) == b"abcde" * 3
+            await client.close()
 
     run(story())
 
@@ -271,13 +267,15 @@ def test_a_peer_that_cannot_be_reached_disturbs_no_other() -> None:
 
         async def story() -> None:
             async with lent(ours) as (left, _), lent(ours) as (right, inbox):
+                left.send(b"\x16first", right.address)
+                await inbox.until(1)  # the channel is bound
                 for number in range(50):
                     left.send(b"\x16lost", ("198.51.100.7", 4242))  # 403
                     left.send(b"\x16lost", ("2001:db8::7", 4242))  # another family
                     left.send(b"\x16%d" % number, right.address)
                     await asyncio.sleep(0.01)
-                await inbox.until(45)
-                await left.refresh(1)
+                await inbox.until(51)
+                await left.refresh(LONG_S)
 
         run(story())
 
@@ -331,11 +329,11 @@ def test_what_runs_out_is_renewed_with_the_refresh(monkeypatch: pytest.MonkeyPat
             async with lent(IceServer(server.url(), USERNAME, PASSWORD)) as (endpoint, _):
                 endpoint.send(b"\x16", ("192.0.2.7", 9))
                 await until(2)
-                await endpoint.refresh(1)
+                await endpoint.refresh(LONG_S)
                 await asyncio.sleep(0.05)
                 assert len(renewed) == 2
                 monkeypatch.setattr(relays, "BIND_AGAIN_S", 0.0)
-                await endpoint.refresh(1)
+                await endpoint.refresh(LONG_S)
                 await until(4)
                 assert sorted(map(str, renewed)) == ["16384", "16384", "itself", "itself"]
 
@@ -368,7 +366,7 @@ def test_a_credential_made_of_a_shared_secret(name: str) -> None:
 
         async def story() -> None:
             async with lent(IceServer(server.url(), name, secret=SECRET)) as (endpoint, _):
-                await endpoint.refresh(1)
+                await endpoint.refresh(LONG_S)
 
         run(story())
 
@@ -474,6 +472,40 @@ def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
             async with lent(ours, limit_s=LONG_S) as (endpoint, _):
                 assert endpoint.server[0] == HERE
                 assert time.monotonic() - started < PROMPT_S
+
+        run(story())
+
+
+def test_nothing_is_left_of_an_allocation_that_nobody_waits_for_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the first one to come about, while what else was tried is being given up, nor of that."""
+    opened: list[RelayEndpoint] = []
+    slow, giving_up = asyncio.Event(), asyncio.Event()
+
+    async def opens(receiver: Inbox, way: Way, **options: Any) -> RelayEndpoint:
+        if way.source == "127.0.0.5":
+            slow.set()
+            try:
+                return await asyncio.Future()
+            finally:
+                giving_up.set()
+                await asyncio.sleep(0.1)
+        await slow.wait()
+        opened.append(await open_relay(receiver, way, **options))
+        return opened[0]
+
+    monkeypatch.setattr(allocation, "open_relay", opens)
+    with TurnServer("127.0.0.1") as server:
+
+        async def story() -> None:
+            ours = IceServer(server.url("?transport=udp"), USERNAME, PASSWORD)
+            asking = asyncio.create_task(asked(ours, sources=["127.0.0.4", "127.0.0.5"]))
+            await giving_up.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+            (relay,) = opened
+            with pytest.raises(AllocationLost):
+                await relay.refresh(LONG_S)
 
         run(story())
 
@@ -609,17 +641,11 @@ def test_junk_in_a_stream_is_the_end_of_it_or_nothing(junk: bytes) -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(100)
             writer.write(junk)
-            await reader.read()
-            writer.close()
 
-        server = await asyncio.start_server(talk, HERE, 0)
-        port = server.sockets[0].getsockname()[1]
-        for url in (f"turn:{HERE}:{port}?transport=tcp", f"turns:{HERE}:{port}"):
-            with pytest.raises(AllocationFailed) as caught:
-                await asked(IceServer(url), limit_s=0.5)
-            assert reason(caught.value, IceServer(url), 0)
-        server.close()
-        await server.wait_closed()
-        await asyncio.sleep(0.05)
+        async with stream_server(talk) as (_, port):
+            for url in (f"turn:{HERE}:{port}?transport=tcp", f"turns:{HERE}:{port}"):
+                with pytest.raises(AllocationFailed) as caught:
+                    await asked(IceServer(url), limit_s=2.0)
+                assert reason(caught.value, IceServer(url), 0)
 
     run(story())

@@ -14,7 +14,9 @@ from dataclasses import replace
 import pytest
 from aioice import stun
 from lab import PASSWORD, USERNAME, Coturn
+from lab.ports import free_port
 from meeting import run
+from turnserver import stream_server
 
 from p2pcopy.config import Family, IceServer, NetSettings, Relay
 from p2pcopy.errors import UsageError
@@ -30,6 +32,8 @@ HERE = next(each.address for each in local_addresses() if ":" not in each.addres
 OUTSIDE = ("198.51.100.7", 4242)
 SHORT = SurveyTimes(lookup_s=0.5, answer_s=1.5, allocate_s=1.5, test_s=0.3)
 PROMPT_S = 10.0  # what is not waited for takes 30
+PATIENT_S = 30.0  # for who answers
+PATIENT = replace(SHORT, lookup_s=PATIENT_S, answer_s=PATIENT_S, allocate_s=PATIENT_S)
 IPV4 = NetSettings(stun=(), family=Family.IPV4)
 
 Answer = Callable[[stun.Message, Address], stun.Message | None]
@@ -89,12 +93,12 @@ async def listening(answer: Answer, at: Address) -> AsyncIterator[Server]:
 
 @contextlib.asynccontextmanager
 async def stun_server(answer: Answer) -> AsyncIterator[str]:
-    async with listening(answer, (HERE, 0)) as server:
+    async with listening(answer, (HERE, free_port(HERE))) as server:
         yield f"stun:{HERE}:{server.transport.get_extra_info('sockname')[1]}"
 
 
-def asked(*urls: str, settings: NetSettings = IPV4) -> Awaitable[Network]:
-    return survey(replace(settings, stun=tuple(map(IceServer, urls))), SHORT)
+def asked(*urls: str, times: SurveyTimes = SHORT) -> Awaitable[Network]:
+    return survey(replace(IPV4, stun=tuple(map(IceServer, urls))), times)
 
 
 def over(transport: str, finding: ServerFinding) -> Check:
@@ -140,12 +144,12 @@ def test_what_each_server_says() -> None:
 def test_the_public_address_goes_into_a_code() -> None:
     async def story() -> None:
         async with stun_server(outside) as one:
-            network = await asked(one)
+            network = await asked(one, times=PATIENT)
             assert network.ipv4.nat is not None
             assert (network.ipv4.nat.kind, network.ipv4.nat.public) == (Kind.UNKNOWN, OUTSIDE[0])
             assert OwnAddress(OUTSIDE[0], "srflx", "", in_code=True, reason="") in network.addresses
         async with stun_server(as_it_is) as one:
-            network = await asked(one)
+            network = await asked(one, times=PATIENT)
             assert {each.type for each in network.addresses} == {"host"}
             assert not network.servers[0].behaviour_tests
 
@@ -234,11 +238,9 @@ def test_what_listens_on_tcp_may_be_anything(says: bytes) -> None:
         writer.close()
 
     async def story() -> None:
-        server = await asyncio.start_server(answer, HERE, 0)
-        async with server:
+        async with stream_server(answer) as address:
             with pytest.raises((ConnectionResetError, ValueError)):
-                await ask_over_tcp(server.sockets[0].getsockname(), limit_s=5, local=HERE)
-        await asyncio.sleep(0.05)
+                await ask_over_tcp(address, limit_s=PATIENT_S, local=HERE)
 
     run(story())
 
@@ -259,7 +261,7 @@ class Pair:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Address]:
         async with contextlib.AsyncExitStack() as stack:
-            ports = [_free_port(), _free_port()]
+            ports = [free_port(FIRST, SECOND), free_port(FIRST, SECOND)]
             for address, port in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 answer = self.answer if self.alive or not address else deaf
                 at = ((FIRST, SECOND)[address], ports[port])
@@ -280,19 +282,9 @@ class Pair:
         return None
 
 
-def _free_port() -> int:
-    """At both addresses."""
-    while True:
-        with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
-            one.bind((FIRST, 0))
-            with contextlib.suppress(OSError):
-                two.bind((SECOND, one.getsockname()[1]))
-                return int(one.getsockname()[1])
-
-
 async def explored(pair: Pair) -> tuple[bool, Observations]:
     async with pair.running() as server:
-        vantage = await Vantage.open(FIRST, 0.5, 0.3)
+        vantage = await Vantage.open(FIRST, PATIENT_S, PATIENT_S if pair.alive else 0.3)
         try:
             offers = await vantage.explore(server)
             assert not await vantage.explore(server)  # once is enough
@@ -343,7 +335,7 @@ def with_other(reply: stun.Message, other: Address) -> stun.Message:
 def test_an_other_address_that_is_none(other: Address) -> None:
     async def story() -> None:
         async with listening(lambda request, addr: with_other(binding(request, addr), other), (FIRST, 0)) as server:
-            vantage = await Vantage.open(FIRST, 0.5, 0.3)
+            vantage = await Vantage.open(FIRST, PATIENT_S, PATIENT_S)
             assert not await vantage.explore(server.transport.get_extra_info("sockname"))
             assert vantage.observations(blocked=False).filter_tests == ()
             vantage.close()
@@ -380,7 +372,7 @@ def test_a_nat_that_hairpins() -> None:
 
             tasks: set[asyncio.Task[None]] = set()
             server = await stack.enter_async_context(listening(answer, (FIRST, 0)))
-            vantage = await Vantage.open(FIRST, 1.0, 1.0)
+            vantage = await Vantage.open(FIRST, PATIENT_S, PATIENT_S)
             await vantage.explore(server.transport.get_extra_info("sockname"))
             assert vantage.observations(blocked=False).hairpin
             vantage.close()
@@ -404,7 +396,7 @@ def turned(*servers: IceServer, insecure: bool = False, relay: Relay = Relay.AUT
 
 
 async def _surveyed(settings: NetSettings) -> Network:
-    return await survey(settings, SurveyTimes())
+    return await survey(settings, PATIENT)
 
 
 @pytest.mark.coturn

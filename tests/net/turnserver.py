@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from aioice import stun
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from lab.ports import free_port
+from lab.turn import START_S
 
 from p2pcopy.net.endpoint import Address, is_ipv6
 from p2pcopy.net.interfaces import local_addresses
@@ -85,7 +87,7 @@ class TurnServer:
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        end = time.monotonic() + 10
+        end = time.monotonic() + START_S
         for is_there in (self._takes_connections, self._answers_datagrams):
             while not is_there():
                 if time.monotonic() > end or self._process.poll() is not None:
@@ -154,21 +156,15 @@ def write_certificate(address: str, certificate: Path, key: Path) -> None:
     )
 
 
-def free_port(address: str = HERE) -> int:
-    with socket.socket(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
-def deaf_port(port: int = 0) -> Iterator[int]:
+def deaf_port() -> Iterator[int]:
     """Takes UDP datagrams and TCP connections, and never says a word."""
+    port = free_port(HERE)
     with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         tcp.bind((HERE, port))
         tcp.listen()
-        udp.bind(tcp.getsockname())
-        yield tcp.getsockname()[1]
+        udp.bind((HERE, port))
+        yield port
 
 
 Answer = Callable[[stun.Message, Address], bytes | None]
@@ -192,12 +188,37 @@ async def talking_server(
             if reply is not None:
                 self.transport.sendto(reply, addr)
 
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, local_addr=(address, 0))
+    port = free_port(address)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, local_addr=(address, port))
     try:
-        yield transport.get_extra_info("sockname")[1]
+        yield port
     finally:
         transport.close()
         await asyncio.sleep(0)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def stream_server(talk: Talk) -> AsyncIterator[Address]:
+    """A TCP server that ends when all who came have hung up, in whatever way. Yields its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await talk(reader, writer)
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with asyncio.TaskGroup() as group:
+        server = await asyncio.start_server(lambda *both: group.create_task(serve(*both)), HERE, free_port(HERE))
+        try:
+            yield server.sockets[0].getsockname()
+        finally:
+            server.close()
+            await server.wait_closed()
 
 
 def reply(request: stun.Message, **attributes: Any) -> bytes:

@@ -36,8 +36,11 @@ from p2pcopy.files.source import BlockReader
 from p2pcopy.transfer import blocks, storing
 from p2pcopy.transfer.receive_session import Consent, ReceiveSession
 from p2pcopy.transfer.send_session import SendSession
+from p2pcopy.transfer.wire import LEAST_CREDIT
 
 LIMITS = TransferLimits()
+# At most 4 MiB are on their way.
+NARROW = replace(LIMITS, max_window=LEAST_CREDIT)
 
 
 @dataclass
@@ -269,7 +272,7 @@ def test_more_than_is_allowed(tmp_path: Path, size: int | None) -> None:
 
 
 def interrupted(work: Path, side: int = 1) -> Ends:
-    """A copy that this side's person stops when the first block is stored."""
+    """A copy of more than 4 MiB that this side's person stops when the first block is stored."""
 
     def meddle(sender: SendSession, receiver: ReceiveSession) -> None:
         loop, write = asyncio.get_running_loop(), receiver._store.write
@@ -282,12 +285,12 @@ def interrupted(work: Path, side: int = 1) -> Ends:
         def write_and_stop(*block: Any, **named: Any) -> Any:
             result = write(*block, **named)
             loop.call_soon_threadsafe(stop)
-            assert stopped.wait(10)
+            assert stopped.wait(60)
             return result
 
         receiver._store.write = write_and_stop  # type: ignore[method-assign]
 
-    return copy(work, meddle=meddle)
+    return copy(work, meddle=meddle, limits=NARROW)
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -6,6 +6,8 @@ import asyncio
 import builtins
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,8 +89,13 @@ def test_a_code_counts_while_the_video_goes_on(tmp_path: Path) -> None:
     assert run(scenario()) == TEXT
 
 
-def test_cancelled_without_loss(tmp_path: Path) -> None:
+def test_cancelled_without_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film(tmp_path / "v.ts", [shown(TEXT)])
+    frames, filming = camera._frames, threading.Event()
+
+    def when_it_films(*given: Any) -> Iterator[Image.Image]:
+        assert filming.wait(60)
+        yield from frames(*given)
 
     async def scenario() -> str | None:
         watching = Camera(str(tmp_path / "v.ts"), print)
@@ -96,11 +103,13 @@ def test_cancelled_without_loss(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await watching.next_line()
+        filming.set()
         try:
             return await watching.next_line()
         finally:
             await watching.close()
 
+    monkeypatch.setattr(camera, "_frames", when_it_films)
     assert run(scenario()) == TEXT
 
 

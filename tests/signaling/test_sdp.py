@@ -84,10 +84,10 @@ async def connect_through_codes() -> None:
         await answering.setLocalDescription(await answering.createAnswer())
         answer = RTCSessionDescription(through_a_code(answering.localDescription.sdp), "answer")
         await offering.setRemoteDescription(answer)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await received == "there and back"
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(offering.close(), answering.close())
 
 

@@ -31,7 +31,7 @@ def run(command: str, story: Callable[[Via], Awaitable[T]], heard: Heard | None 
     heard = heard or Heard()
 
     async def bounded() -> T:
-        async with asyncio.timeout(20), Via(command, heard.said.append, heard.warned.append) as made:
+        async with asyncio.timeout(60), Via(command, heard.said.append, heard.warned.append) as made:
             return await story(made)
 
     return asyncio.run(bounded())
@@ -156,7 +156,7 @@ def test_a_command_that_does_not_end_is_stopped(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(via, "_has_terminal", lambda: False)
     heard = Heard()
 
-    run(f"cat; (echo $(exec sh -c 'echo $PPID') > {tmp_path}/pid; sleep 60); true", answer, heard)
+    run(f"sleep 60 & echo $! > {tmp_path}/pid; cat; wait", answer, heard)
     assert "did not end within 0 s of the transfer, and was stopped" in heard.warned[0]
     asyncio.run(ended(tmp_path / "pid"))
 

@@ -17,6 +17,12 @@ from p2pcopy.transfer.storing import MARKS, Begin, Begun, Checked, StoreWork, We
 from p2pcopy.transfer.wire import Entry, Kind
 
 
+@pytest.fixture(autouse=True)
+def _in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine is busy."""
+    monkeypatch.setattr(storing, "_SLICE_S", 60.0)
+
+
 class Gate:
     def admit(self, entry: Entry) -> None:
         """Every name."""

@@ -14,7 +14,7 @@ from p2pcopy.transfer.worker import Conveyor, Worker
 
 def run(body: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await body()
 
     asyncio.run(bounded())
@@ -61,7 +61,10 @@ def test_it_rests_once_after_work() -> None:
 
 @pytest.mark.parametrize("at", ["work", "rest"])
 def test_what_is_raised_comes_behind_the_results_before_it(at: str) -> None:
+    all_put = threading.Event()
+
     def work(job: int) -> tuple[int]:
+        assert all_put.wait(60)
         if job == 3 and at == "work":
             raise ZeroDivisionError
         return (job,)
@@ -73,6 +76,7 @@ def test_what_is_raised_comes_behind_the_results_before_it(at: str) -> None:
         conveyor = Conveyor("test", work, rest, 0.01)
         for job in range(1, 6 if at == "work" else 3):
             conveyor.put(job)
+        all_put.set()
         assert await collect(conveyor, 2) == [1, 2]
         with pytest.raises(ZeroDivisionError):
             await conveyor.results()
@@ -86,7 +90,7 @@ def test_closing_waits_for_the_job_under_way_and_drops_the_others() -> None:
 
     def work(job: int) -> tuple[()]:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         done.append(job)
         return ()
 
@@ -94,7 +98,7 @@ def test_closing_waits_for_the_job_under_way_and_drops_the_others() -> None:
         conveyor: Conveyor[int, int] = Conveyor("test", work, lambda: (), 60.0)
         conveyor.put(1)
         conveyor.put(2)
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 60)
         asyncio.get_running_loop().call_later(0.05, go_on.set)
         await conveyor.close()
         assert done == [1]

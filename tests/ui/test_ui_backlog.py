@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from p2pcopy.ui.backlog import FULL, Backlog
+from p2pcopy.ui.backlog import FULL, PATIENCE_S, Backlog
 
 LARGE = "x" * (FULL // 4 - 1) + "\n"
 
@@ -52,16 +52,15 @@ def test_lines_come_in_order(pipe: tuple[int, int]) -> None:
 
 def test_a_line_replaces_its_like_only_where_it_waits_last(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    full = fill(writing)
     backlog = Backlog(writing)
-    backlog.put("in the hands of the thread, or about to be\n")
-    backlog.written(0.05)
+    backlog.put("-" * (FULL - 1) + "\n")
+    take(reading, 1)  # the thread has it in its hands, and no room for its end
     for line, mark in (("1", "a"), ("2", "a"), ("3", "b"), ("4", "b"), ("5", ""), ("6", ""), ("7", "b"), ("8", "b")):
         backlog.put(line, mark)
     backlog.put("\n")
-    take(reading, full)
+    take(reading, FULL - 1)
     backlog.close()
-    assert os.read(reading, 1000).splitlines()[1] == b"24568"
+    assert os.read(reading, 1000) == b"24568\n"
 
 
 def test_settled_waits_for_room(pipe: tuple[int, int]) -> None:
@@ -77,7 +76,7 @@ def test_settled_waits_for_room(pipe: tuple[int, int]) -> None:
         assert not any(task.done() for task in waiting)
         waiting[0].cancel()
         await asyncio.to_thread(take, reading, 5 * len(LARGE))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*waiting[1:])
         backlog.close()
 
@@ -94,7 +93,7 @@ def test_nobody_waits_for_room_where_nobody_reads() -> None:
         waiting = asyncio.create_task(backlog.settled())
         await asyncio.sleep(0.05)
         os.close(reading)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await waiting
             await backlog.settled()
         with pytest.raises(BrokenPipeError):
@@ -117,19 +116,35 @@ def test_close_gives_up_on_a_reader_that_takes_nothing(pipe: tuple[int, int]) ->
     assert take(reading, len("never taken\n")) == b"never taken\n"
 
 
-def test_close_waits_for_a_reader_that_takes_a_little(pipe: tuple[int, int]) -> None:
+def test_drained_gives_up_on_a_reader_that_takes_nothing_and_goes_on_with_it(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    full = fill(writing)
+    backlog = Backlog(writing)
+    backlog.put("taken later\n")
+    backlog.drained(0.05)
+    assert backlog.is_behind
+    take(reading, full)
+    backlog.close()
+    assert take(reading, len("taken later\n")) == b"taken later\n"
+
+
+@pytest.mark.parametrize("wait", [Backlog.close, Backlog.drained])
+def test_a_reader_that_takes_a_little_is_waited_for(
+    pipe: tuple[int, int], wait: Callable[[Backlog, float], None]
+) -> None:
     reading, writing = pipe
 
     async def story() -> None:
         backlog = Backlog(writing)
         backlog.put(LARGE)
-        closing = asyncio.create_task(asyncio.to_thread(backlog.close, 5.0))
+        waiting = asyncio.create_task(asyncio.to_thread(wait, backlog, PATIENCE_S))
         for _ in range(2):
             await asyncio.to_thread(take, reading, len(LARGE) // 4)
-            assert not closing.done()
+            assert not waiting.done()
         await asyncio.to_thread(take, reading, len(LARGE) // 2)
-        async with asyncio.timeout(10):
-            await closing
+        async with asyncio.timeout(PATIENCE_S):
+            await waiting
+        backlog.close()
 
     asyncio.run(story())
 
@@ -150,6 +165,6 @@ def test_written_tells_an_error_at_once() -> None:
     backlog = Backlog(writing)
     backlog.put("x\n")
     with pytest.raises(BrokenPipeError):
-        backlog.written(10)
-    backlog.written(10)
+        backlog.written(PATIENCE_S)
+    backlog.written(PATIENCE_S)
     os.close(writing)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from p2pcopy import events
 from p2pcopy.errors import LocalFileError
+from p2pcopy.ui import jsonlines
 from p2pcopy.ui.jsonlines import JsonLines, to_json
 from p2pcopy.ui.reporter import make_reporter
 
@@ -214,6 +215,13 @@ def test_a_code_that_travels_elsewhere_goes_there_too_and_questions_go_to_stderr
     assert run.stderr.getvalue() == "Really? "
 
 
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told is waited for until it is written, however busy the machine is."""
+    monkeypatch.setattr(jsonlines, "_MOMENT_S", 40.0)
+
+
+@pytest.mark.usefixtures("_patient")
 def test_a_closed_pipe_is_told_once_and_leaves_nothing_to_complain_about() -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -251,7 +259,9 @@ def test_a_slow_reader_holds_up_nobody_and_misses_nothing_but_what_is_outdated()
             if told[-1]["event"] == "warning":
                 break
         assert [event["path"] for event in told if event["event"] == "file"] == names
-        assert [event["bytes_done"] for event in told if event["event"] == "progress"] == [999]
+        progress = [event["bytes_done"] for event in told if event["event"] == "progress"]
+        assert len(progress) <= 2, "one may have been in the hands of the thread already"
+        assert progress[-1] == 999
         assert told[-1]["message"] == "the last"
         reporter.close()
 
@@ -266,6 +276,7 @@ def test_entries_are_listed_where_the_question_is() -> None:
     assert run.lines() == []
 
 
+@pytest.mark.usefixtures("_patient")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_full_disk_is_a_local_failure() -> None:
     with open("/dev/full", "w") as stdout, pytest.raises(LocalFileError, match="could not be written"):

@@ -76,7 +76,8 @@ def test_two_terminals_meet_by_cameras_alone(start: Start, tmp_path: Path) -> No
         *("receive", "--no-stun", "--scan", "--camera", f"{tmp_path}/offer.ts", "-o", f"{tmp_path}/out", "--yes"),
         before=ALONE,
     )
-    with_qr(receiver, "Hold the other side's QR code up to the camera")
+    receiver.until_seen("Hold the other side's QR code up to the camera")
+    with_qr(receiver, "Paste the code above")
     film(tmp_path / "answer.ts", [photo(receiver)], seconds=0.3)
     video = (tmp_path / "answer.ts").read_bytes()
     playing = threading.Thread(target=(tmp_path / "camera").write_bytes, args=(video,), daemon=True)
@@ -117,7 +118,7 @@ def test_tmux_gets_the_code_for_its_clipboard(start: Start, tmp_path: Path) -> N
 def test_a_tmux_in_a_terminal_hands_the_code_on(start: Start, tmp_path: Path) -> None:
     """The inner one does not take it for itself, as is its default, but passes it through."""
     (tmp_path / "inner.conf").write_text(
-        "set -g set-clipboard external\nset -g allow-passthrough on\nset -g status off\n"
+        "set -g set-clipboard external\nset -g allow-passthrough on\nset -g status off\nset -g destroy-unattached on\n"
     )
     inner = f"exec env -u TMUX tmux -L inner{os.getpid()} -f {tmp_path}/inner.conf new-session {{}}"
     sending = f"{sys.executable} -c '{RUN}' send --no-stun {tmp_path}/file --copy"

@@ -119,7 +119,7 @@ def test_keys_and_a_stop_of_the_terminal_change_nothing_while_data_moves(shell: 
     rows = without_blank(terminal.until_seen("4.0 MiB"))
     assert sum("MiB  " in row for row in rows) == 1, rows
     terminal.press("C-c")
-    rows = without_blank(terminal.until(lambda rows: any(row.startswith("error: ") for row in rows)))
+    terminal.until(lambda rows: any(row.startswith("error: ") for row in rows))
     assert sender.ended().exit_code == 6
     assert not any("MiB  " in row for row in without_blank(terminal.until_ready()))
 
@@ -262,7 +262,8 @@ def test_a_dumb_terminal_gets_lines_and_answers_questions(shell: Open, start: Pr
 def test_one_in_the_background_is_not_stopped_for_the_terminal(shell: Open, start: Processes) -> None:
     terminal = shell()
     terminal.enter("p2pcopy send --no-stun --no-qr file > code.txt &")
-    terminal.until(lambda rows: (start.work / "code.txt").exists() and bool((start.work / "code.txt").read_text()))
-    receiver = start.receive((start.work / "code.txt").read_text().strip(), "-y", "-o", "out")
+    shown = start.work / "code.txt"
+    terminal.until(lambda _: shown.exists() and shown.read_text().endswith("\n"))
+    receiver = start.receive(shown.read_text().strip(), "-y", "-o", "out")
     assert receiver.ended().exit_code == 0
     terminal.until_seen("Sent 1 file")

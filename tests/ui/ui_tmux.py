@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,13 @@ from types import TracebackType
 from typing import Self
 
 SCENARIO = Path(__file__).with_name("ui_scenario.py")
-LIMIT_S = 20.0
+LIMIT_S = 60.0
+
+
+def filled(screen: list[str]) -> list[str]:
+    """Without the empty rows at the end."""
+    last = max((index for index, row in enumerate(screen) if row.strip()), default=-1)
+    return screen[: last + 1]
 
 
 class Tmux:
@@ -94,7 +101,12 @@ class Tmux:
         return screen
 
     def until_seen(self, text: str) -> list[str]:
+        """The first screen with the text. What the command writes in the same go may be there only later."""
         return self.until(lambda screen: any(text in row for row in screen))
+
+    def until_ends(self, *rows: str) -> list[str]:
+        """The first screen with these as the last rows that have something on them, and none below them."""
+        return filled(self.until(lambda screen: filled(screen)[-len(rows) :] == list(rows)))
 
     def _tmux(self, *arguments: str) -> str:
         # The variable TMUX would make a nested server out of it.
@@ -137,6 +149,7 @@ class Shell(Tmux):
     PROMPT = "ready> "
 
     def __init__(self, directory: Path, *, columns: int = 80, rows: int = 24, **environment: str) -> None:
+        self._asked = 0
         command = directory / "bin" / "p2pcopy"
         command.parent.mkdir(exist_ok=True)
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m p2pcopy "$@"\n')
@@ -159,10 +172,13 @@ class Shell(Tmux):
         return self.until(lambda rows: _last(rows).rstrip() == self.PROMPT.rstrip())
 
     def result(self, command: str) -> str:
-        """What a short command writes, in one line."""
-        self.enter(f'clear; echo "=$({command})="')
-        rows = self.until(lambda rows: any(row.startswith("=") and row.rstrip().endswith("=") for row in rows))
-        return next(row for row in rows if row.startswith("=")).strip("= ")
+        """What a short command writes, in one line, once the shell takes it."""
+        self.until_ready()
+        self._asked += 1  # what was answered before may still be on the screen
+        answer = re.compile(rf"<{self._asked} (.*) {self._asked}>\s*")
+        self.enter(f'clear; echo "<{self._asked} $({command}) {self._asked}>"')
+        rows = self.until(lambda rows: any(map(answer.fullmatch, rows)))
+        return next(found[1] for found in map(answer.fullmatch, rows) if found is not None)
 
 
 def _last(rows: list[str]) -> str:
