@@ -28,5 +28,5 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.mark.parametrize("kind", SOME, ids=lambda kind: kind.name)
 def test_nothing_is_lost_and_the_exit_codes_tell_the_truth(here: Bench, kind: Kind) -> None:
     verdict = here.run(kind, SEED, share=0.5)
-    assert verdict.struck, "the moment did not come"
     assert not verdict.wrong, "\n".join(verdict.wrong)
+    assert verdict.struck, "the moment did not come"
