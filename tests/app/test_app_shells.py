@@ -7,6 +7,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -89,7 +90,7 @@ class Shell:
         return found
 
     def close(self) -> None:
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # with what it has forked for a completion
         self.process.wait()
         os.close(self._main)
 
