@@ -113,9 +113,8 @@ async def _race(receiver: Receiver, url: str, ways: Sequence[Way], limit_s: floa
                 continue
             pause = waiting[0][0] - now if waiting else None
             done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-            for task in [
-                each for each in running if each in done
-            ]:  # what failed in the same moment is told in this order
+            # What failed in the same moment is told in the order in which it was tried.
+            for task in [each for each in running if each in done]:
                 way = running.pop(task)
                 try:
                     winner = task.result()
