@@ -102,7 +102,7 @@ async def receive(settings: ReceiveSettings, reporter: Reporter, stops: Stops) -
     stage = Stage(reporter.tell, reporter.settled, meet, stops.carry)
     consent = Consent(given, existing, settings.max_bytes, settings.dry_run)
     ask = asking_consent(settings.yes, existing, reporter, keyboard)
-    if keyboard.person is None and not (settings.yes or settings.dry_run or settings.output == "-"):
+    if keyboard.person is None and not (given or settings.yes or settings.dry_run):
         reporter.tell(events.Warned(_NOBODY))
     try:
         with keyboard.held(stops):
