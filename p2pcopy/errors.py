@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from p2pcopy.events import Tried
+
+# The hint where verification numbers were compared and not confirmed.
+NUMBERS_DIFFER: Final = "If they differ, somebody sits between the two sides: hand over a fresh code in another way."
 
 
 class ExitCode(IntEnum):

@@ -11,7 +11,7 @@ from typing import Final, ParamSpec, TypeVar
 from p2pcopy import events, meeting
 from p2pcopy.config import NetSettings
 from p2pcopy.desk import Desk
-from p2pcopy.errors import Declined, Interrupted, P2PCopyError
+from p2pcopy.errors import NUMBERS_DIFFER, Declined, Interrupted, P2PCopyError
 from p2pcopy.signaling.code import Starter
 from p2pcopy.stories import Session, Stage
 from p2pcopy.transfer.session import at_once
@@ -91,10 +91,7 @@ class Hooks:
 
     async def _compare(self, number: str) -> None:
         if self._confirm is not None and not await self.ask(self._confirm, number):
-            raise Declined(
-                "the verification numbers were not confirmed",
-                "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
-            )
+            raise Declined("the verification numbers were not confirmed", NUMBERS_DIFFER)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:

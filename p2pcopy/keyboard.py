@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from p2pcopy import events
 from p2pcopy.config import Existing
-from p2pcopy.errors import Declined, UsageError
+from p2pcopy.errors import NUMBERS_DIFFER, Declined, UsageError
 from p2pcopy.signaling import exchange
 from p2pcopy.signaling.exchange import Lines, LineSource
 from p2pcopy.signaling.sources import PicturesToo
@@ -187,9 +187,6 @@ def asking_confirmation(reporter: Reporter, keyboard: Keyboard) -> Callable[[str
     async def ask(number: str) -> None:
         """Raises Declined."""
         if not await keyboard.reply(reporter, confirm_question(number), parse_confirm):
-            raise Declined(
-                "the verification numbers were not confirmed",
-                "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
-            )
+            raise Declined("the verification numbers were not confirmed", NUMBERS_DIFFER)
 
     return ask

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from p2pcopy.errors import ConnectionLost, Declined, P2PCopyError
+from p2pcopy.errors import NUMBERS_DIFFER, ConnectionLost, Declined, P2PCopyError
 from p2pcopy.net import link
 from p2pcopy.quantities import duration
 
@@ -36,8 +36,7 @@ class Agreement:
             case link.Declined():
                 self.lost(
                     Declined(
-                        "the other side declined: the verification numbers differ, or its user said no",
-                        "If they differ, somebody sits between the two sides: hand over a fresh code in another way.",
+                        "the other side declined: the verification numbers differ, or its user said no", NUMBERS_DIFFER
                     )
                 )
                 return
