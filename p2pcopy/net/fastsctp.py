@@ -27,18 +27,20 @@ from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.inbound import Inbound, Violation
 from p2pcopy.net.mtuprobes import MtuProbes
+from p2pcopy.net.opening import Opener
 from p2pcopy.net.outbound import Outbound
 from p2pcopy.net.packets import COMMON_HEADER, Chunk, Way
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.pump import Pump
 from p2pcopy.net.queueing import QueueingSctpTransport, run
-from p2pcopy.net.records import MAX_RECORD, Records
+from p2pcopy.net.records import Records
+from p2pcopy.net.runs import RUN
 from p2pcopy.net.sctp import MAX_MESSAGE
 from p2pcopy.net.wire import PathWire
 
 WINDOW: Final = 32 * 1024 * 1024  # bytes: 200 ms at 160 MiB/s
 FOREIGN_WINDOW: Final = 4 * 1024 * 1024
-SACK_EVERY: Final = 64  # packets; a batch of datagrams ends with a SACK anyway
+SACK_EVERY: Final = 512
 FOREIGN_SACK_EVERY: Final = 4
 ACK_DELAY_S: Final = 0.05
 FOREIGN_ACK_DELAY_S: Final = 0.25  # RFC 9260 section 6.2: SACKs may be delayed by 200 ms
@@ -47,6 +49,7 @@ BLACK_HOLE_TIMEOUTS: Final = 3
 _ZERO_CHECKSUM: Final = 0x8001  # RFC 9653 section 5.1
 _OVER_DTLS: Final = struct.pack("!L", 1)
 _FAST: Final = 0xBF70  # of our own; its upper bits (10) have others skip it (RFC 9260 section 3.2.1)
+_RUNS: Final = b"\1"  # takes runs, and records in slices
 MAX_CHUNKS: Final = 16  # in one packet: answers to more would be a flood
 
 
@@ -60,9 +63,11 @@ class FastSctpTransport(QueueingSctpTransport):
         self._dtls = transport
         self._path = path
         self._takes_zero_checksum = False
+        self._takes_runs = False
         self._halves = halves.Halves()
         self._way: Way
         self._wire: PathWire
+        self._opener: Opener
         self._inbound: Inbound
         self._mtu: MtuProbes
         self._pair: Pair | None = None
@@ -106,7 +111,7 @@ class FastSctpTransport(QueueingSctpTransport):
     def _set_extensions(self, params: list[tuple[int, bytes]]) -> None:
         super()._set_extensions(params)
         params.append((_ZERO_CHECKSUM, _OVER_DTLS))
-        params.append((_FAST, b""))
+        params.append((_FAST, _RUNS))
 
     def _get_extensions(self, params: list[tuple[int, bytes]]) -> None:
         super()._get_extensions(params)
@@ -115,6 +120,7 @@ class FastSctpTransport(QueueingSctpTransport):
                 self._takes_zero_checksum = True
             elif kind == _FAST:
                 self.is_peer_fast = True
+                self._takes_runs = body[:1] == _RUNS
         self.is_peer_fast = bool(self.is_peer_fast)
 
     def _set_state(self, state: RTCSctpTransport.State) -> None:
@@ -131,6 +137,7 @@ class FastSctpTransport(QueueingSctpTransport):
             raise AssertionError("set in the handshake")
         self._way = Way(self._local_port, remote_port, self._remote_verification_tag)
         self._wire = PathWire(Records(self._dtls.session), self._path)
+        self._opener = Opener(self._wire.records)
         self._inbound = Inbound(
             last_tsn,
             way=Way(remote_port, self._local_port, self._local_verification_tag),
@@ -149,6 +156,7 @@ class FastSctpTransport(QueueingSctpTransport):
             window=self._ssthresh,
             zero_checksum=self._takes_zero_checksum,
             takes_halves=bool(self.is_peer_fast),
+            takes_runs=self._takes_runs,
             ack_delay=ACK_DELAY_S if self.is_peer_fast else FOREIGN_ACK_DELAY_S,
         )
         self._outbound.on_silence = self._on_silence
@@ -222,10 +230,8 @@ class FastSctpTransport(QueueingSctpTransport):
     def datagrams(self, data: bytearray, size: int, segment: int) -> None:
         """The first size bytes of data: datagrams of segment bytes each, the last may be shorter."""
         records, inbound = self._wire.records, self._inbound
-        step = max(1, MAX_RECORD // segment) * segment
         try:
-            for start in range(0, size, step):
-                records.feed(data, start, min(start + step, size))
+            for _ in self._opener.feed(data, size, segment):
                 result = inbound.read(records.open, records.opened)
                 if inbound.is_over:
                     return  # DTLS is not
@@ -324,6 +330,8 @@ class FastSctpTransport(QueueingSctpTransport):
                 whole = self._halves.take(chunk)
                 if whole is not None:
                     self._take(whole)
+            case kind if kind == RUN:
+                self._inbound.run(chunk)
             case packets.HEARTBEAT_ACK:
                 self._mtu.answered(packets.heartbeat_token(chunk))
             case packets.FORWARD_TSN:

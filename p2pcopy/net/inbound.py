@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from p2pcopy.net.arrivals import Arrivals
-from p2pcopy.net.packets import COMMON_HEADER, DATA, DATA_HEADER, INIT, SACK, Data, Way
+from p2pcopy.net.packets import BEGINS, COMMON_HEADER, DATA, DATA_HEADER, ENDS, INIT, SACK, Chunk, Data, Way
+from p2pcopy.net.runs import RUN, RUN_HEADER, split, tsns, unpack_step
 
-UNORDERED: Final = 4
-BEGINS: Final = 2
-ENDS: Final = 1
 FEW_FRAGMENTS: Final = 256  # of one message
 MAX_FRAGMENTS: Final = 10_000
 MAX_DUPLICATES: Final = 16  # told in one SACK
@@ -110,6 +108,16 @@ class Inbound:
                         self._unsaid = unsaid = 0
                         self.acknowledge()
                     continue
+                if kind == RUN and its_tag == tag and not checksum and end == size and not arrivals.has_gaps:
+                    count = tsns(size - RUN_HEADER, unpack_step(packet, COMMON_HEADER)[0]) if size > RUN_HEADER else 0
+                    if count and tsn == (cumulative + 1) & _M32:
+                        unsaid += count
+                        arrivals.cumulative = cumulative = (cumulative + count) & _M32
+                        self._take(flags, stream, protocol, packet[RUN_HEADER:size])
+                        if unsaid >= every:
+                            self._unsaid = unsaid = 0
+                            self.acknowledge()
+                        continue
             arrivals.cumulative, self._unsaid = cumulative, unsaid
             self._other(packet[:size])
             if self.is_over:
@@ -131,6 +139,14 @@ class Inbound:
             item = (chunk.flags, chunk.stream, chunk.protocol, chunk.payload)
             arrivals.take(chunk.tsn, item, len(chunk.payload))
         self._check_size()
+
+    def run(self, chunk: Chunk) -> None:
+        """A RUN chunk (runs.py). Raises Violation."""
+        found = split(chunk)
+        if not found:
+            raise Violation("a run without data")
+        for data in found:
+            self.data(data)
 
     def is_sound(self, packet: bytes) -> bool:
         """Are the verification tag and the checksum right? (RFC 9260 sections 6.8, 8.5). packet: of 16 bytes or more."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from p2pcopy.net.packets import BEGINS, ENDS
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -38,6 +40,9 @@ class Wire(Protocol):
     def flush(self, size: int) -> None:
         """Send what is sealed: packets of size bytes each, the last may be shorter."""
 
+    def flush_slices(self, size: int, count: int, records: int) -> None:
+        """Send what is sealed: so many packets of size bytes each, in count slices each. Raises ConnectionError."""
+
 
 @dataclass(slots=True)
 class Part:
@@ -58,6 +63,12 @@ class Part:
     def count(self) -> int:
         """Packets."""
         return -(-len(self.data) // self.size)
+
+    def flags_of(self, index: int) -> int:
+        """Of the packet with this index."""
+        begins = self.begins and index == 0
+        ends = self.ends and index == self.count - 1
+        return self.flags | (BEGINS if begins else 0) | (ENDS if ends else 0)
 
     def cut(self, at: int, size: int) -> Part:
         """Keep the first at bytes, a multiple of our size; returns the rest, for packets of another size."""

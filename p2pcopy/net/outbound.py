@@ -6,19 +6,18 @@ the system can cut a burst itself.
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from p2pcopy.net.calm import Calm
 from p2pcopy.net.congestion import Controller
 from p2pcopy.net.flight import Flight
-from p2pcopy.net.halves import halves
-from p2pcopy.net.inbound import BEGINS, ENDS, UNORDERED
 from p2pcopy.net.messages import Message, Part, Wire
-from p2pcopy.net.packets import COMMON_HEADER, DATA, DATA_HEADER, Sack, Way
+from p2pcopy.net.packets import DATA_HEADER, UNORDERED, Sack, Way
 from p2pcopy.net.roundtrip import RoundTrip
+from p2pcopy.net.sealing import Sealer
 
 BASE_PAYLOAD: Final = 1160  # bytes of a message in a packet that goes everywhere: 1225 bytes of UDP with DTLS
 BURSTS_A_TURN: Final = 6  # then others have their turn in the event loop
@@ -28,16 +27,10 @@ EARLY_S: Final = 0.0005
 MAX_CREDIT_S: Final = 0.002  # of the rate, that may be made up for after a late timer
 SMALL_BURST: Final = 16
 ZERO_WINDOW_S: Final = 0.2  # between probes of a closed window (RFC 9260 section 6.1 A)
+FEW_RECORDS: Final = 8  # of several packets; where the window has fewer, the loss of one is felt
 FEW: Final = 2  # packets on the way while nothing comes back
 
 _M16: Final = 0xFFFF
-_M32: Final = 0xFFFFFFFF
-_pack_data: Final = struct.Struct("!HHLLBBHLHHL").pack_into
-_pack_chunk: Final = struct.Struct("!BBHLHHL").pack
-_pack_tsn: Final = struct.Struct("!L").pack_into
-_pack_checksum: Final = struct.Struct("<L").pack_into
-_AT_FLAGS: Final = 13
-_AT_TSN: Final = 16
 
 
 class Outbound:
@@ -59,6 +52,7 @@ class Outbound:
         window: int,
         zero_checksum: bool,
         takes_halves: bool,
+        takes_runs: bool,
         ack_delay: float,
     ) -> None:
         self.flight = Flight(first_tsn, now, ack_delay)
@@ -66,13 +60,13 @@ class Outbound:
         self.payload = BASE_PAYLOAD
         self.on_silence: Callable[[int], None] = lambda timeouts: None
         self.sent_again = 0
-        self._way = way
         self._wire = wire
-        self._view = memoryview(wire.plain)
+        self._sealer = Sealer(way, wire, zero_checksum=zero_checksum)
+        self._calm = Calm()
         self._next_message = next_message
         self._window = window
-        self._zero_checksum = zero_checksum
         self._takes_halves = takes_halves
+        self._takes_runs = takes_runs and zero_checksum
         self._parts: deque[Part] = deque()
         self._part: Part | None = None  # of the message that is being sent
         self._at = 0  # in the data of that part
@@ -175,9 +169,16 @@ class Outbound:
         if part is None:
             return 0
         flight, at = self.flight, self._at
-        count = min(most, -(-(len(part.data) - at) // part.size))
-        self._seal(part, at // part.size, count, flight.tsn(flight.next))
-        self._wire.flush(DATA_HEADER + part.size)
+        first, tsn = at // part.size, flight.tsn(flight.next)
+        length = self._run_length(part.size)
+        records = min(most, len(part.data) // part.size - first) // length if length > 1 else 0
+        if records:
+            count = records * length
+            self._sealer.runs(part, first, records, length, tsn)
+        else:
+            count = min(most, part.count - first)
+            self._sealer.packets(part, first, count, tsn)
+            self._wire.flush(DATA_HEADER + part.size)
         flight.sent(count, now, self._limited)
         self._limited = False
         self._at = at + count * part.size
@@ -186,43 +187,12 @@ class Outbound:
             part.done()
         return count
 
-    def _seal(self, part: Part, index: int, count: int, tsn: int) -> None:
-        """count packets of a part, from its packet number index on. Here is where the time goes: one copy and one seal() each."""
-        plain, view, seal = self._wire.plain, self._view, self._wire.seal
-        data, size, zero_checksum = part.data, part.size, self._zero_checksum
-        full = DATA_HEADER + size
-        window = view[DATA_HEADER:full]
-        flags = _flags(part, index)
-        _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + size, tsn, part.stream,
-                   part.sequence, part.protocol)  # fmt: skip
-        is_last = index + count == part.count
-        start = index * size
-        for at in range(start, start + (count - is_last) * size, size):
-            _pack_tsn(plain, _AT_TSN, tsn)
-            window[:] = data[at : at + size]
-            if not zero_checksum:
-                self._sum(full)
-            if seal(full) != full:
-                raise ConnectionError("OpenSSL cannot encrypt any more")
-            plain[_AT_FLAGS] = part.flags
-            tsn = (tsn + 1) & _M32
-        if is_last:
-            at = (part.count - 1) * size
-            rest = len(data) - at
-            flags = _flags(part, part.count - 1)
-            _pack_data(plain, 0, *self._way.ports_and_tag, 0, DATA, flags, DATA_HEADER - COMMON_HEADER + rest, tsn, part.stream,
-                       part.sequence, part.protocol)  # fmt: skip
-            end = DATA_HEADER + rest
-            view[DATA_HEADER:end] = data[at:]
-            padded = (end + 3) & ~3
-            plain[end:padded] = bytes(padded - end)
-            if not zero_checksum:
-                self._sum(padded)
-            if seal(padded) != padded:
-                raise ConnectionError("OpenSSL cannot encrypt any more")
-
-    def _sum(self, size: int) -> None:
-        _pack_checksum(self._wire.plain, 8, self._way.checksum(bytes(self._view[COMMON_HEADER:size])))
+    def _run_length(self, size: int) -> int:
+        """Packets of size bytes of a message in a record; less than 2: records of several are of no use now."""
+        if not self._takes_runs or not self._calm.is_calm:
+            return 0
+        length = self._sealer.run_length(size, self._wire.burst)
+        return length if length * FEW_RECORDS <= self.controller.window else 0
 
     def _send_lost(self, most: int, now: float) -> int:
         flight = self.flight
@@ -237,27 +207,17 @@ class Outbound:
             if size > DATA_HEADER + self.payload and self._takes_halves:
                 self._wire.flush(previous)
                 previous = 0
-                self._send_halves(part, index, flight.tsn(number))
+                self._sealer.halves(part, index, flight.tsn(number))
                 continue
             size = (size + 3) & ~3
             if previous and size != previous:
                 self._wire.flush(previous)
             previous = size
-            self._seal(part, index, 1, flight.tsn(number))
+            self._sealer.packets(part, index, 1, flight.tsn(number))
         self._wire.flush(previous)
         self._must_probe = False
         self.sent_again += len(numbers)
         return len(numbers)
-
-    def _send_halves(self, part: Part, index: int, tsn: int) -> None:
-        """A packet that has become too long for the path."""
-        data = bytes(part.data[index * part.size : (index + 1) * part.size])
-        length = DATA_HEADER - COMMON_HEADER + len(data)
-        head = _pack_chunk(DATA, _flags(part, index), length, tsn, part.stream, part.sequence, part.protocol)
-        first, second = halves(head + data)
-        for half in (first, second):
-            self._wire.put(self._way.packet(half, zero_checksum=self._zero_checksum))
-        self._wire.flush(COMMON_HEADER + len(first))
 
     def _part_of(self, number: int) -> Part:
         return self._parts[bisect_right(self._parts, number, key=lambda part: part.first) - 1]
@@ -275,6 +235,7 @@ class Outbound:
             parts.popleft()
         if result.spurious:
             self.controller.spurious(result.spurious)
+        self._calm.acknowledged(result.newly, result.lost)
         if result.lost:
             self.controller.lost(now, result.lost)
         if not result.newly:
@@ -328,6 +289,7 @@ class Outbound:
             flight.timed_out()
             flight.forget_samples(now)
             self.controller.timed_out(now)
+            self._calm.over()
             self._must_probe = True
             self.on_silence(self._timeouts)
         self._arm(now)
@@ -350,6 +312,7 @@ class Outbound:
     def new_path(self, now: float) -> None:
         """Nothing that was known about the path holds."""
         self.controller = Controller(now)
+        self._calm = Calm()
         self.flight.new_path(now)
         self._start_again(now)
 
@@ -379,10 +342,3 @@ class Outbound:
             self._begin_part(part.cut(self._at, size))
         elif part is not None:
             part.size = size
-
-
-def _flags(part: Part, index: int) -> int:
-    """Of the packet with this index in the part."""
-    begins = part.begins and index == 0
-    ends = part.ends and index == part.count - 1
-    return part.flags | (BEGINS if begins else 0) | (ENDS if ends else 0)

@@ -16,6 +16,10 @@ HEARTBEAT: Final = 4
 HEARTBEAT_ACK: Final = 5
 PADDING: Final = 0x84  # RFC 4820
 FORWARD_TSN: Final = 192  # RFC 3758
+# Flags of DATA.
+UNORDERED: Final = 4
+BEGINS: Final = 2
+ENDS: Final = 1
 COMMON_HEADER: Final = 12
 DATA_HEADER: Final = 28  # with the common one
 _SACK_HEADER: Final = 12

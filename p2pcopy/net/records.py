@@ -18,7 +18,8 @@ _SPARE: Final = 4096  # OpenSSL wants a little more than the plain text
 class Records:
     """The record layer of a session that is up: OpenSSL called straight, many records a call.
 
-    Out: put a packet into plain, seal() it, and take() the records, one after the other, when enough are sealed.
+    Out: put a packet into plain, seal() it, and take() the records, one after the other, when enough are sealed. They are at the
+    beginning of `sealed` then.
     In: feed() datagrams, then open() gives one packet after the other in opened. All of it in one thread.
 
     seal(size): the first size bytes of plain; returns size, anything else is a failure. open(): the number of bytes, or not
@@ -31,12 +32,12 @@ class Records:
         ssl, self._in, self._out = session._ssl, session._into_ssl, session._from_ssl
         self.plain = bytearray(MAX_RECORD)
         self.opened = ffi.buffer(ffi.new("char[]", MAX_RECORD + _SPARE))
-        self._sealed = bytearray(MAX_SEALED)
-        self._sealed_view = memoryview(self._sealed)
+        self.sealed = bytearray(MAX_SEALED)
+        self._sealed_view = memoryview(self.sealed)
         self._pointers: dict[int, tuple[Any, bytearray]] = {}
         self.seal: Callable[[int], int] = partial(lib.SSL_write, ssl, ffi.from_buffer(self.plain))
         self.open: Callable[[], int] = partial(lib.SSL_read, ssl, ffi.from_buffer(self.opened), len(self.opened))
-        self._take: Callable[[], int] = partial(lib.BIO_read, self._out, ffi.from_buffer(self._sealed), MAX_SEALED)
+        self._take: Callable[[], int] = partial(lib.BIO_read, self._out, ffi.from_buffer(self.sealed), MAX_SEALED)
         self._error: Callable[[int], int] = partial(lib.SSL_get_error, ssl)
 
     def take(self) -> memoryview:

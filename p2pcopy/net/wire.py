@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 from p2pcopy.net.endpoint import Endpoint
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.records import MAX_RECORD, Records
+from p2pcopy.net.slices import Slicer
 
 RELAYED_BURST: Final = 16  # packets: coturn drops what a client on TCP or TLS cannot take at once, from 32 KiB on
 
@@ -29,6 +30,7 @@ class PathWire:
         self.plain = self.records.plain
         self.seal = self.records.seal
         self.overhead = 0
+        self._slicer = Slicer(records.sealed)
         self._paths = paths
 
     @property
@@ -53,6 +55,14 @@ class PathWire:
         records = self.records.take()
         if records:
             self._send(records, size + self.overhead)
+
+    def flush_slices(self, size: int, count: int, records: int) -> None:
+        """Send so many packets of size bytes each that are sealed, in count slices each. Lost while there is no path. Raises
+        ConnectionError."""
+        size += self.overhead
+        if len(self.records.take()) != size * records:
+            raise ConnectionError("OpenSSL gives other records than it has sealed")
+        self._send(*self._slicer.cut(size, count, records))
 
     def put(self, packet: bytes) -> None:
         """Seal one packet. Raises ConnectionError."""

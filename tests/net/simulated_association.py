@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from random import Random
 from typing import cast
 
@@ -15,9 +18,12 @@ from p2pcopy.net.inbound import Inbound
 from p2pcopy.net.messages import Message
 from p2pcopy.net.outbound import BASE_PAYLOAD, Outbound
 from p2pcopy.net.packets import DATA_HEADER, Way
+from p2pcopy.net.runs import RUN
+from p2pcopy.net.slices import SLICE, Joiner, Slicer
 
 OVERHEAD = 28 + 37  # IP, UDP, DTLS
 BATCH_S = 0.0002
+_RECORD = struct.Struct("!B10sH")  # the header of DTLS
 DATA_STREAM, CONTROL_STREAM = 1, 0
 BINARY = 53
 
@@ -31,6 +37,8 @@ class Packets:
         self.is_full = False
         self.sealed: list[bytes] = []
         self.sent: list[bytes] = []
+        self._records = bytearray(70_000)
+        self._slicer = Slicer(self._records, first=0xFFF0)
 
     def seal(self, size: int) -> int:
         self.sealed.append(bytes(self.plain[:size]))
@@ -45,6 +53,14 @@ class Packets:
         self.sent += self.sealed
         self.sealed.clear()
 
+    def flush_slices(self, size: int, count: int, records: int) -> None:
+        assert [len(packet) for packet in self.sealed] == [size] * records
+        sealed = b"".join(_RECORD.pack(23, bytes(10), len(packet)) + packet for packet in self.sealed)
+        self.sealed.clear()
+        self._records[: len(sealed)] = sealed
+        data, segment = self._slicer.cut(_RECORD.size + size, count, records)
+        self.sent += [bytes(data[at : at + segment]) for at in range(0, len(data), segment)]
+
 
 @dataclass
 class End:
@@ -57,6 +73,7 @@ class End:
     zero_checksum: bool = True
     eager: bool = True
     takes_halves: bool = True
+    takes_runs: bool = True
     narrow: bool = False
     sack_every: int = 64
     first_tsn: int = 0xFFFFFF00
@@ -71,6 +88,7 @@ class End:
         self.queue: deque[Message] = deque()
         self.arrived: list[bytes] = []
         self.halves = Halves()
+        self.joiner = Joiner()
         way = Way(5000, 5000, tags[peer.name])
         self.way = way
         self.inbound = Inbound(
@@ -91,6 +109,7 @@ class End:
             window=peer.window,
             zero_checksum=self.zero_checksum,
             takes_halves=self.takes_halves,
+            takes_runs=self.takes_runs,
             ack_delay=0.05,
         )
         self._timer = float("inf")
@@ -164,7 +183,7 @@ class End:
         self.feed(waiting)
 
     def feed(self, waiting: list[bytes]) -> None:
-        queue = iter(waiting)
+        queue = self._packets(waiting)
         opened = _Buffer(20000)
 
         def open_next() -> int:
@@ -177,6 +196,16 @@ class End:
             self.inbound.acknowledge()
         self._acknowledge()
         self.pump()
+
+    def _packets(self, datagrams: list[bytes]) -> Iterator[bytes]:
+        """Slices of one size that came one after the other are joined together."""
+        for (first, _), alike in groupby(datagrams, lambda datagram: (datagram[0], len(datagram))):
+            if first != SLICE:
+                yield from alike
+                continue
+            data = list(alike)
+            for length in self.joiner.take(bytearray(b"".join(data)), sum(map(len, data)), len(data[0])):
+                yield bytes(self.joiner.record[_RECORD.size : length])
 
     def _acknowledge(self) -> None:
         for sack in self.inbound.sacks:
@@ -195,6 +224,8 @@ class End:
                 chunk = whole
             if chunk.kind == packets.DATA and (data := packets.parse_data(chunk)) is not None:
                 self.inbound.data(data)
+            elif chunk.kind == RUN:
+                self.inbound.run(chunk)
             elif chunk.kind == packets.SACK and (sack := packets.parse_sack(chunk)) is not None:
                 self.outbound.acknowledged(sack, self.clock.now)
             elif chunk.kind == packets.FORWARD_TSN:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from simulated_association import BINARY, CONTROL_STREAM, DATA_STREAM, End, noise, pair
 from simulated_bottleneck import MBIT, Road
 
-from p2pcopy.net.inbound import BEGINS, ENDS, Violation
+from p2pcopy.net.inbound import Violation
 from p2pcopy.net.outbound import BASE_PAYLOAD
-from p2pcopy.net.packets import FORWARD_TSN, Data, Sack
+from p2pcopy.net.packets import BEGINS, ENDS, FORWARD_TSN, Data, Sack
 
 SIZES = (1, 3, 1159, 1160, 1161, 1200, 2320, 65536, 250_000, 262_144)
 

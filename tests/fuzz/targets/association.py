@@ -18,7 +18,7 @@ from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.datachannel import MAX_EARLY_BYTES, MAX_EARLY_MESSAGES, PeerChannel
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.fastsctp import MAX_CHUNKS, FastSctpTransport
-from p2pcopy.net.inbound import BEGINS, ENDS
+from p2pcopy.net.packets import BEGINS, ENDS
 from p2pcopy.net.pairs import Pair
 from p2pcopy.net.sctp import MAX_MESSAGE
 
@@ -44,6 +44,7 @@ class PlainRecords:
     def __init__(self, session: object) -> None:
         self.plain = bytearray(16384)
         self.opened = Buffer(20480)
+        self.sealed = bytearray(70000)
         self._sealed = bytearray()
         self._waiting = b""
 
@@ -53,7 +54,8 @@ class PlainRecords:
 
     def take(self) -> memoryview:
         taken, self._sealed = self._sealed, bytearray()
-        return memoryview(taken)
+        self.sealed[: len(taken)] = taken
+        return memoryview(self.sealed)[: len(taken)]
 
     def feed(self, data: bytearray, start: int, stop: int) -> None:
         self._waiting = bytes(data[start:stop])

@@ -9,8 +9,8 @@ from typing import Final, cast
 from fuzz.feed import Feed
 from p2pcopy.net import halves, packets
 from p2pcopy.net.arrivals import MAX_DUPLICATES, MAX_RANGES
-from p2pcopy.net.inbound import BEGINS, ENDS, MAX_FRAGMENTS, Inbound, Violation
-from p2pcopy.net.packets import COMMON_HEADER, Chunk, Way
+from p2pcopy.net.inbound import MAX_FRAGMENTS, Inbound, Violation
+from p2pcopy.net.packets import BEGINS, COMMON_HEADER, ENDS, Chunk, Way
 
 MODULES = ("p2pcopy.net.arrivals", "p2pcopy.net.halves", "p2pcopy.net.inbound", "p2pcopy.net.packets")
 

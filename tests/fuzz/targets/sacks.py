@@ -57,6 +57,9 @@ class Wire:
     def flush(self, size: int) -> None:
         """Gone."""
 
+    def flush_slices(self, size: int, count: int, records: int) -> None:
+        """Gone."""
+
 
 def one(data: bytes) -> None:
     feed = Feed(data)
@@ -72,6 +75,7 @@ def one(data: bytes) -> None:
         window=WINDOW,
         zero_checksum=False,
         takes_halves=feed.flag(),
+        takes_runs=feed.flag(),
         ack_delay=0.05,
     )
     for _ in range(STEPS):
