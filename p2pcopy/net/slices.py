@@ -97,7 +97,10 @@ class Joiner:
             count = columns.in_a_row(at)
             length = _size(data[start + HEADER : start + HEADER + _RECORD_HEADER]) if count else 0
             rest = length - (count - 1) * (segment - HEADER)
-            if count and 0 < rest <= segment - HEADER and start + (count - 1) * segment + HEADER + rest <= size:
+            stop = start + count * segment
+            # The last one is copied with what follows the record.
+            is_there = stop - segment + HEADER + rest <= size and stop <= len(data)
+            if count and 0 < rest <= segment - HEADER and is_there:
                 pieces = self._pieces_of(data, segment, at + count)[at : at + count]
                 for room, piece in zip(self._rooms_of(segment - HEADER), pieces, strict=False):
                     room[:] = piece

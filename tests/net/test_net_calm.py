@@ -1,0 +1,63 @@
+"""When a path is calm enough for long records."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcopy.net.calm import LEAST, MOST, Calm
+
+
+def until_calm(calm: Calm) -> int:
+    """Packets that have to arrive before."""
+    count = 0
+    while not calm.is_calm:
+        calm.acknowledged(100, 0)
+        count += 100
+    return count
+
+
+def test_a_path_is_calm_when_enough_has_arrived_without_a_loss() -> None:
+    calm = Calm()
+    for _ in range(5):
+        calm.acknowledged(LEAST - 1, 0)
+        assert not calm.is_calm
+        calm.acknowledged(500, 1)
+    assert until_calm(calm) == LEAST
+
+
+def test_a_loss_while_calm_doubles_the_wait_up_to_a_bound() -> None:
+    calm, waits = Calm(), []
+    for _ in range(10):
+        waits.append(until_calm(calm))
+        calm.acknowledged(10, 3)
+        assert not calm.is_calm
+    assert waits == [min(LEAST << at, MOST) for at in range(10)]
+    calm.acknowledged(0, 1)  # what was lost with it
+    assert until_calm(calm) == MOST
+
+
+def test_a_loss_after_a_long_calm_is_chance() -> None:
+    calm = Calm()
+    until_calm(calm)
+    calm.acknowledged(0, 1)
+    calm.acknowledged(8 * LEAST, 0)
+    calm.acknowledged(0, 1)
+    assert until_calm(calm) == LEAST
+
+
+def test_after_a_silence_it_is_waited_for_as_long_as_before() -> None:
+    calm = Calm()
+    until_calm(calm)
+    calm.over()
+    assert not calm.is_calm
+    assert until_calm(calm) == LEAST
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.sampled_from([0, 0, 0, 1, 44]))))
+def test_the_wait_stays_in_its_bounds(told: list[tuple[int, int]]) -> None:
+    calm = Calm()
+    for arrived, lost in told:
+        calm.acknowledged(arrived, lost)
+        assert not (lost and calm.is_calm)
+        assert LEAST <= calm._wanted <= MOST
