@@ -38,7 +38,8 @@ class Outbound:
     peer's, in bytes; zero_checksum: the peer takes packets without one (RFC 9653); takes_halves: and packets that are too long for
     the path in two (halves.py); ack_delay: s by which the peer may delay a SACK.
 
-    on_silence: called when nothing comes back for a second timeout in a row or more, with the number of timeouts.
+    on_silence: called when nothing comes back for a second timeout in a row or more, or for one while lost packets wait, with the
+    number of timeouts.
     """
 
     def __init__(
@@ -275,15 +276,17 @@ class Outbound:
         """Time has passed. Call pump() afterwards."""
         overdue = self.flight.overdue_at()
         if overdue is not None and overdue <= now and (lost := self.flight.overdue(now)):
+            self._calm.acknowledged(0, lost)
             self.controller.lost(now, lost)
         if self.deadline is not None and self.deadline <= now:
             self._time_out(now)
 
     def _time_out(self, now: float) -> None:
-        """Nothing was acknowledged until the deadline: first two packets are sent again, then all count as lost."""
+        """Nothing was acknowledged until the deadline: first two packets are sent again, then all count as lost. So they do at once
+        where lost ones wait for room in the window: those would be sent instead of the two, and tell nothing of the others."""
         flight = self.flight
         self._timeouts += 1
-        if self._timeouts == 1:
+        if self._timeouts == 1 and not flight.has_lost:
             self._must_probe = flight.timed_out_once() > 0
         else:
             flight.timed_out()

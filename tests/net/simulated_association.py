@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from random import Random
@@ -37,6 +37,7 @@ class Packets:
         self.is_full = False
         self.sealed: list[bytes] = []
         self.sent: list[bytes] = []
+        self.long_records: list[int] = []  # of how many packets of a message each
         self._records = bytearray(70_000)
         self._slicer = Slicer(self._records, first=0xFFF0)
 
@@ -55,6 +56,7 @@ class Packets:
 
     def flush_slices(self, size: int, count: int, records: int) -> None:
         assert [len(packet) for packet in self.sealed] == [size] * records
+        self.long_records += [count] * records
         sealed = b"".join(_RECORD.pack(23, bytes(10), len(packet)) + packet for packet in self.sealed)
         self.sealed.clear()
         self._records[: len(sealed)] = sealed
@@ -65,7 +67,7 @@ class Packets:
 @dataclass
 class End:
     """One side. window: what it lets wait; eager: messages are done with as soon as they come; narrow: what is longer than packets
-    of the size that goes everywhere is lost on the way from here."""
+    of the size that goes everywhere is lost on the way from here; is_lost: and that, too."""
 
     clock: Clock
     name: str
@@ -75,6 +77,7 @@ class End:
     takes_halves: bool = True
     takes_runs: bool = True
     narrow: bool = False
+    is_lost: Callable[[bytes], bool] = lambda packet: False
     sack_every: int = 64
     first_tsn: int = 0xFFFFFF00
     got: list[tuple[int, bytes]] = field(default_factory=list)
@@ -153,7 +156,8 @@ class End:
     def flush(self) -> None:
         for packet in self.wire.sent:
             self.sent_packets += 1
-            if not self.cut and not (self.narrow and len(packet) > DATA_HEADER + BASE_PAYLOAD):
+            is_too_long = self.narrow and len(packet) > DATA_HEADER + BASE_PAYLOAD
+            if not self.cut and not is_too_long and not self.is_lost(packet):
                 self.road.send(packet, len(packet) + OVERHEAD, self.peer.receive)
         self.wire.sent.clear()
 

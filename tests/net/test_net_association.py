@@ -212,6 +212,30 @@ def test_after_a_short_cut_what_a_long_queue_held_is_sent_again_at_once() -> Non
     assert a.outbound.flight.oldest >= on_the_way
 
 
+def test_what_waits_for_room_in_the_window_waits_for_one_timer_only() -> None:
+    """What was sent last is lost all but a little in the middle, which tells of the first losses: the window is halved, and what
+    is taken to be on the way fills it."""
+    clock, a, b = pair(Road(delay_s=0.002, rate=1000 * MBIT))
+    lost_since: list[float] = []
+
+    def is_lost(packet: bytes) -> bool:
+        number = a.outbound.flight.next
+        if len(packet) < 1000 or number < 3800:
+            return False
+        lost_since.append(clock.now)
+        return clock.now < lost_since[0] + 0.04 and not 3950 <= number <= 4000
+
+    a.is_lost = is_lost
+    messages = [noise(240_000, seed) for seed in range(100)]
+    for message in messages:
+        a.send(message)
+    clock.run(0.1)
+    assert a.outbound.flight.in_flight > a.outbound.controller.window
+    assert a.outbound.flight.has_lost
+    clock.run(1.5)
+    assert [message for _, message in b.got] == messages
+
+
 def test_another_path_in_the_middle_of_a_message() -> None:
     clock, a, b = pair(Road(delay_s=0.02, rate=20 * MBIT, queue=1e6))
     a.outbound.set_payload(1404)
