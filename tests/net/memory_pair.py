@@ -23,7 +23,8 @@ from p2pcopy.signaling import derive
 
 
 class Wires:
-    """What FastSctpTransport and DTLS want of an IceConnection. is_lost: of a datagram that leaves here."""
+    """What FastSctpTransport and DTLS want of an IceConnection. is_lost: of a datagram that leaves here; in_batches: what leaves
+    at once also arrives at once."""
 
     peer: Wires
 
@@ -33,25 +34,33 @@ class Wires:
             Pair, SimpleNamespace(local=endpoint, remote=SimpleNamespace(address=("", 0)), is_relayed=False)
         )
         self.is_lost: Callable[[bytes], bool] = lambda datagram: False
+        self.in_batches = False
         self._sink: FastSctpTransport | None = None
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
 
     def _send_burst(self, data: memoryview, segment: int, address: tuple[str, int]) -> None:
-        for at in range(0, len(data), segment):
-            self._pass_on(bytes(data[at : at + segment]))
+        datagrams = [bytes(data[at : at + segment]) for at in range(0, len(data), segment)]
+        if self.in_batches:
+            left = [datagram for datagram in datagrams if not self.is_lost(datagram)]
+            self._loop.call_soon(self.peer.receive, b"".join(left), segment)
+            return
+        for datagram in datagrams:
+            self._pass_on(datagram)
 
     def _pass_on(self, datagram: bytes) -> None:
         if not self.is_lost(datagram):
-            self._loop.call_soon(self.peer.receive, datagram)
+            self._loop.call_soon(self.peer.receive, datagram, len(datagram))
 
-    def receive(self, datagram: bytes) -> None:
+    def receive(self, data: bytes, segment: int) -> None:
+        """Datagrams of segment bytes each, the last may be shorter."""
         if self._sink is None:
-            self._queue.put_nowait(datagram)
-            return
-        sink = self._sink
-        sink.datagrams(bytearray(datagram), len(datagram), len(datagram))
-        sink.batch_ended()
+            for at in range(0, len(data), segment):
+                self._queue.put_nowait(data[at : at + segment])
+        elif data:
+            sink = self._sink
+            sink.datagrams(bytearray(data), len(data), segment)
+            sink.batch_ended()
 
     async def recv(self) -> bytes:
         return await self._queue.get()

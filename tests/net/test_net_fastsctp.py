@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from aiortc.rtcsctptransport import AbortChunk, Chunk, CookieAckChunk, CookieEchoChunk, HeartbeatChunk, ShutdownChunk
@@ -14,7 +15,9 @@ from memory_pair import End, pair
 from OpenSSL import SSL
 
 from p2pcopy.errors import ConnectionLost
+from p2pcopy.net import calm, fastsctp
 from p2pcopy.net.fastsctp import MAX_CHUNKS
+from p2pcopy.net.slices import SLICE
 
 
 def loses(end: End, *kinds: type[Chunk]) -> None:
@@ -169,5 +172,81 @@ def test_the_path_is_back_after_the_end() -> None:
             b.sctp.consumed(0)
             b.sctp.writable()
             assert b.state == "CLOSED"
+
+    run(story())
+
+
+@pytest.mark.parametrize("in_batches", [True, False])
+@pytest.mark.parametrize("loss", [0, 0.01])
+def test_long_records_carry_what_is_sent(in_batches: bool, loss: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In slices of a datagram each, both ways; of those that get lost the packets come once more."""
+    monkeypatch.setattr(calm, "LEAST", 50)
+    monkeypatch.setattr(calm, "MOST", 50)
+    slices = 0
+
+    async def story() -> None:
+        async with pair() as (a, b):
+            for end, random in ((a, Random(1)), (b, Random(2))):
+
+                def is_lost(datagram: bytes, random: Random = random) -> bool:
+                    nonlocal slices
+                    slices += datagram[0] == SLICE
+                    return random.random() < loss
+
+                end.wires.is_lost, end.wires.in_batches = is_lost, in_batches
+            messages = [Random(seed).randbytes(a.sctp.message_size - seed) for seed in range(10)]
+            for message in messages:
+                a.channel.send_data(message)
+                b.channel.send_data(message[::-1])
+            await asyncio.gather(a.inbox.until(data=10), b.inbox.until(data=10))
+            assert b.inbox.data == messages
+            assert a.inbox.data == [message[::-1] for message in messages]
+
+    run(story())
+    assert slices > 100
+
+
+def test_a_peer_that_does_not_know_them_gets_no_long_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of an earlier version says that it is fast, and no more."""
+    monkeypatch.setattr(calm, "LEAST", 50)
+    kinds: set[int] = set()
+
+    def is_lost(datagram: bytes) -> bool:
+        kinds.add(datagram[0])
+        return False
+
+    def prepare(a: End, b: End) -> None:
+        b.sctp._set_extensions = lambda params: params.extend(  # type: ignore[method-assign]
+            [(fastsctp._ZERO_CHECKSUM, fastsctp._OVER_DTLS), (fastsctp._FAST, b"")]
+        )
+
+    async def story() -> None:
+        async with pair(prepare) as (a, b):
+            a.wires.is_lost = is_lost
+            for _ in range(8):
+                a.channel.send_data(bytes(200_000))
+            await b.inbox.until(data=8)
+            assert a.sctp.is_peer_fast
+
+    run(story())
+    assert SLICE not in kinds
+
+
+def test_openssl_that_gives_other_records_than_it_has_sealed_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calm, "LEAST", 50)
+
+    async def story() -> None:
+        async with pair() as (a, b):
+
+            def is_lost(datagram: bytes) -> bool:
+                if datagram[0] == SLICE:
+                    a.sctp._wire.overhead = 1
+                return False
+
+            a.wires.is_lost = is_lost
+            for _ in range(8):
+                a.channel.send_data(bytes(200_000))
+            await a.inbox.until(closed=1)
+            assert len(b.inbox.data) < 8
 
     run(story())
