@@ -11,8 +11,15 @@ from p2pcopy.net import halves, packets
 from p2pcopy.net.arrivals import MAX_DUPLICATES, MAX_RANGES
 from p2pcopy.net.inbound import MAX_FRAGMENTS, Inbound, Violation
 from p2pcopy.net.packets import BEGINS, COMMON_HEADER, ENDS, Chunk, Way
+from p2pcopy.net.runs import MAX_TSNS, RUN, split
 
-MODULES = ("p2pcopy.net.arrivals", "p2pcopy.net.halves", "p2pcopy.net.inbound", "p2pcopy.net.packets")
+MODULES = (
+    "p2pcopy.net.arrivals",
+    "p2pcopy.net.halves",
+    "p2pcopy.net.inbound",
+    "p2pcopy.net.packets",
+    "p2pcopy.net.runs",
+)
 
 WAY: Final = Way(5000, 5000, 7)
 FIRST: Final = 0xFFFFFFF8  # TSN of the first chunk
@@ -66,6 +73,8 @@ class End:
                 whole = self.halves.take(chunk)
                 if whole is not None:
                     self._take(whole)
+            case kind if kind == RUN:
+                self.inbound.run(chunk)
             case packets.FORWARD_TSN if len(chunk.body) >= 4:
                 self.inbound.forward(int.from_bytes(chunk.body[:4], "big"))
 
@@ -123,6 +132,10 @@ def chunk(feed: Feed) -> bytes:
             return padded(feed.number(256), feed.number(256), feed.chunk(40))
         case 3:
             return padded(packets.DATA, BEGINS | ENDS, data_of(feed))
+        case 4:
+            flags, body = feed.number(8), run_of(feed)
+            parted(flags, body)
+            return padded(RUN, flags, body)
         case _:
             return padded(packets.DATA, feed.number(8), data_of(feed))
 
@@ -130,6 +143,22 @@ def chunk(feed: Feed) -> bytes:
 def data_of(feed: Feed) -> bytes:
     body = struct.pack("!LHHL", tsn(feed), feed.number(3), 0, 53)
     return body + bytes([feed.number(256)]) * feed.choice((1, 4, 30, 1200, 0))
+
+
+def run_of(feed: Feed) -> bytes:
+    """That fits, or does not."""
+    step = feed.choice((4, 20, 0, 1, 600))
+    body = struct.pack("!LHHLHH", tsn(feed), feed.number(3), 0, 53, step, 0)
+    return body + bytes([feed.number(256)]) * (step * feed.number(MAX_TSNS + 2) + feed.choice((0, 0, 0, 1)))
+
+
+def parted(flags: int, body: bytes) -> None:
+    """A run is taken apart whole or not at all."""
+    found = split(Chunk(RUN, flags, body))
+    assert len(found) <= MAX_TSNS
+    assert not found or b"".join(data.payload for data in found) == body[16:]
+    assert all(not data.flags & BEGINS for data in found[1:])
+    assert all(not data.flags & ENDS for data in found[:-1])
 
 
 def tsn(feed: Feed) -> int:
@@ -186,7 +215,7 @@ def acknowledged(inbound: Inbound, room: int) -> None:
 def seeds() -> Iterator[bytes]:
     # A step: how many packets; of each, its kind, how many chunks, and of each chunk its kind, flags and numbers.
     def data(number: int, flags: int, size: int) -> bytes:
-        return bytes([0, 2, 0, 4, flags, number, 0, 65, size])
+        return bytes([0, 2, 0, 5, flags, number, 0, 65, size])
 
     yield data(0, 3, 1) + data(1, 2, 3) + data(2, 0, 3) + data(3, 1, 0)
     yield data(3, 3, 2) + data(1, 3, 2) + data(0, 3, 2) + data(5, 3, 2) + data(2, 3, 2) + data(4, 3, 2)
@@ -201,3 +230,12 @@ def seeds() -> Iterator[bytes]:
         + bytes(9)
     )
     yield data(200, 3, 1) + data(0, 4, 3) + data(1, 7, 4)
+
+    def run(number: int, flags: int, count: int, *, step: int = 0, more: int = 0) -> bytes:
+        return bytes([0, 2, 0, 4, flags, step, number, 0, 65, count, more])
+
+    yield run(0, 2, 4) + run(4, 1, 3) + run(7, 3, 2, step=1)
+    yield run(0, 2, 4) + run(6, 1, 3) + run(2, 0, 5) + run(0, 3, 9) + run(9, 3, 2)
+    yield run(0, 3, 17)
+    yield run(0, 3, 2, step=2)
+    yield run(3, 3, 2, more=3) + run(0, 3, 0)

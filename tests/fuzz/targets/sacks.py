@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Iterator
 from math import inf
 from typing import Final
+from unittest.mock import patch
 
 from fuzz.feed import Feed
-from p2pcopy.net import packets
+from p2pcopy.net import calm, packets
 from p2pcopy.net.flight import AGAIN, ARRIVED, LOST, MAX_REMEMBERED, OUT
+from p2pcopy.net.halves import HALF
 from p2pcopy.net.messages import Message
 from p2pcopy.net.outbound import BASE_PAYLOAD, Outbound
-from p2pcopy.net.packets import COMMON_HEADER, Sack, Way
+from p2pcopy.net.packets import COMMON_HEADER, DATA, Sack, Way
+from p2pcopy.net.runs import RUN, split
+from p2pcopy.net.slices import MAX_SIZE, MAX_SLICE, Joiner, Slicer
 
 MODULES = (
     "p2pcopy.net.congestion",
@@ -21,6 +26,9 @@ MODULES = (
     "p2pcopy.net.outbound",
     "p2pcopy.net.reordering",
     "p2pcopy.net.roundtrip",
+    "p2pcopy.net.calm",
+    "p2pcopy.net.sealing",
+    "p2pcopy.net.slices",
 )
 
 FIRST: Final = 0xFFFFFFF0
@@ -28,44 +36,82 @@ WAY: Final = Way(5000, 5000, 7)
 WINDOW: Final = 1 << 17
 STEPS: Final = 400
 _PAUSES: Final = (0.0, 0.0005, 0.01, 0.05, 0.3, 1.0, 5.0, 60.0)
-_SIZES: Final = (1, 100, BASE_PAYLOAD, 3 * BASE_PAYLOAD, 40 * BASE_PAYLOAD + 7)
+_SIZES: Final = (1, 100, BASE_PAYLOAD, 3 * BASE_PAYLOAD, 40 * BASE_PAYLOAD + 7, 40 * BASE_PAYLOAD)
+_CALM: Final = 20  # packets: with thousands no input would come to long records
+_RECORD: Final = struct.Struct("!B10sH")  # the header of DTLS
 _M32: Final = 0xFFFFFFFF
 
 
 class Wire:
     """outbound.Wire that looks at what leaves."""
 
-    burst = 44
-
-    def __init__(self) -> None:
+    def __init__(self, burst: int, *, zero_checksum: bool) -> None:
         self.plain = bytearray(16384)
+        self.burst = burst
         self.is_full = False
         self.packets = 0
+        self._zero_checksum = zero_checksum
+        self.has_sliced = False
+        self._sealed: list[bytes] = []
+        self._records = bytearray(70_000)
+        self._slicer = Slicer(self._records)
+        self._joiner = Joiner()
 
     def seal(self, size: int) -> int:
-        self.put(bytes(self.plain[:size]))
+        self._sealed.append(bytes(self.plain[:size]))
         return size
 
     def put(self, packet: bytes) -> None:
-        self.packets += 1
-        assert packet[:8] == WAY.header
-        assert len(packet) % 4 == 0
-        assert packet[8:COMMON_HEADER] == WAY.checksum(packet[COMMON_HEADER:]).to_bytes(4, "little")
-        (chunk,) = packets.chunks(packet)
-        assert chunk.body
+        self._sealed.append(packet)
 
     def flush(self, size: int) -> None:
-        """Gone."""
+        for packet in self._sealed:
+            chunk = self._only_chunk(packet)
+            assert chunk.kind != RUN
+            assert len(packet) % 4 == 0
+            self.packets += 1
+        assert all(len(packet) == size for packet in self._sealed[:-1])
+        assert not self._sealed or len(self._sealed[-1]) <= size
+        self._sealed.clear()
 
     def flush_slices(self, size: int, count: int, records: int) -> None:
-        """Gone."""
+        self.has_sliced = True
+        assert self._zero_checksum
+        assert count > 1
+        for packet in self._sealed:
+            chunk = self._only_chunk(packet)
+            assert chunk.kind == RUN
+            assert len(split(chunk)) == count
+        self.packets += records * count
+        sealed = [_RECORD.pack(23, bytes(10), len(packet)) + packet for packet in self._sealed]
+        self._sealed.clear()
+        assert list(map(len, sealed)) == [_RECORD.size + size] * records
+        self._records[: records * len(sealed[0])] = b"".join(sealed)
+        data, segment = self._slicer.cut(len(sealed[0]), count, records)
+        assert len(sealed[0]) <= MAX_SIZE
+        assert segment <= MAX_SLICE
+        taken = self._joiner.take(bytearray(data), len(data), segment)
+        assert [bytes(self._joiner.record[:length]) for length in taken] == sealed
+
+    def _only_chunk(self, packet: bytes) -> packets.Chunk:
+        checksum = 0 if self._zero_checksum else WAY.checksum(packet[COMMON_HEADER:])
+        assert packet[:COMMON_HEADER] == WAY.header + checksum.to_bytes(4, "little")
+        (chunk,) = packets.chunks(packet)
+        assert chunk.body
+        assert chunk.kind in (DATA, RUN, HALF)
+        return chunk
 
 
 def one(data: bytes) -> None:
-    feed = Feed(data)
+    with patch.object(calm, "LEAST", _CALM):
+        story(Feed(data))
+
+
+def story(feed: Feed) -> None:
     now = 100.0
     waiting: deque[Message] = deque()
-    wire = Wire()
+    takes_halves, takes_runs, zero_checksum = feed.flag(), feed.flag(), feed.flag()
+    wire = Wire(feed.choice((44, 16, 2, 1)), zero_checksum=zero_checksum)
     outbound = Outbound(
         FIRST,
         now,
@@ -73,9 +119,9 @@ def one(data: bytes) -> None:
         wire=wire,
         next_message=lambda: waiting[0] if waiting else None,
         window=WINDOW,
-        zero_checksum=False,
-        takes_halves=feed.flag(),
-        takes_runs=feed.flag(),
+        zero_checksum=zero_checksum,
+        takes_halves=takes_halves,
+        takes_runs=takes_runs,
         ack_delay=0.05,
     )
     for _ in range(STEPS):
@@ -98,10 +144,14 @@ def one(data: bytes) -> None:
                 wire.is_full = feed.flag()
             case 7:
                 outbound.acknowledged(anything(feed), now)
+            case 8:
+                outbound.acknowledged(all_of_it(outbound), now)
             case _:
                 outbound.acknowledged(nearly(feed, outbound), now)
         pumped(outbound, wire, now)
         agreed(outbound)
+        assert not wire._sealed
+        assert takes_runs or not wire.has_sliced
 
 
 def done(waiting: deque[Message]) -> None:
@@ -114,6 +164,11 @@ def pumped(outbound: Outbound, wire: Wire, now: float) -> None:
     assert again is None or again >= now
     assert wire.packets - before <= 2 * 6 * wire.burst
     assert outbound.due is None or outbound.due < inf
+
+
+def all_of_it(outbound: Outbound) -> Sack:
+    """As from a peer that gets all."""
+    return Sack(outbound.flight.tsn(outbound.flight.next - 1), WINDOW, (), ())
 
 
 def nearly(feed: Feed, outbound: Outbound) -> Sack:
@@ -165,16 +220,53 @@ def seeds() -> Iterator[bytes]:
     def sack(pause: int, upto: int, *gaps: int, window: int = 0) -> bytes:
         return bytes([pause, 9, upto, len(gaps) // 2, *gaps, 0, window])
 
-    yield b"\x01" + message(4) + sack(3, 4) + sack(3, 8) + sack(3, 15) + message(4) + sack(3, 15) * 4
-    yield b"\x00" + message(4) + sack(3, 0, 1, 2) + sack(1, 0, 1, 3) + sack(1, 0, 2, 3, 0, 2) + sack(3, 12) * 3
-    yield b"\x01" + message(4) + bytes([5, 2]) + bytes([6, 2]) + bytes([7, 2]) + sack(3, 1) + sack(3, 15)
-    yield b"\x00" + message(3) * 2 + sack(3, 2, window=3) + bytes([4, 2]) + sack(3, 2, window=0) + message(4)
+    yield b"\x01\x00\x00\x00" + message(4) + sack(3, 4) + sack(3, 8) + sack(3, 15) + message(4) + sack(3, 15) * 4
     yield (
-        b"\x01" + message(4) + bytes([0, 3, 1]) + sack(3, 3) + bytes([0, 3, 2]) + bytes([5, 2, 6, 2]) + sack(3, 0, 1, 1)
+        b"\x00\x00\x00\x00"
+        + message(4)
+        + sack(3, 0, 1, 2)
+        + sack(1, 0, 1, 3)
+        + sack(1, 0, 2, 3, 0, 2)
+        + sack(3, 12) * 3
+    )
+    yield b"\x01\x00\x00\x00" + message(4) + bytes([5, 2]) + bytes([6, 2]) + bytes([7, 2]) + sack(3, 1) + sack(3, 15)
+    yield (
+        b"\x00\x00\x00\x00" + message(3) * 2 + sack(3, 2, window=3) + bytes([4, 2]) + sack(3, 2, window=0) + message(4)
     )
     yield (
-        b"\x01" + message(4) + bytes([1, 4]) + sack(3, 5) + bytes([1, 5]) + sack(3, 5, 0, 0) + message(2) + sack(4, 15)
+        b"\x01\x00\x00\x00"
+        + message(4)
+        + bytes([0, 3, 1])
+        + sack(3, 3)
+        + bytes([0, 3, 2])
+        + bytes([5, 2, 6, 2])
+        + sack(3, 0, 1, 1)
     )
     yield (
-        b"\x00" + message(4) + bytes([0, 7, 5, 20]) + bytes(8) + b"\x00\x02\x00\x01" + bytes([0, 2, 0, 9, 0, 12, 0, 30])
+        b"\x01\x00\x00\x00"
+        + message(4)
+        + bytes([1, 4])
+        + sack(3, 5)
+        + bytes([1, 5])
+        + sack(3, 5, 0, 0)
+        + message(2)
+        + sack(4, 15)
     )
+    yield (
+        b"\x00\x00\x00\x00"
+        + message(4)
+        + bytes([0, 7, 5, 20])
+        + bytes(8)
+        + b"\x00\x02\x00\x01"
+        + bytes([0, 2, 0, 9, 0, 12, 0, 30])
+    )
+
+    # Steps of a peer that takes long records, and on whose path nothing is lost to begin with.
+    def calm_so_far(count: int) -> bytes:
+        return (message(5) * 2 + bytes([1, 8])) * count
+
+    for burst in range(4):
+        head = bytes([1, 1, 1, burst])
+        yield head + calm_so_far(12)
+        yield head + calm_so_far(8) + message(4) * 3 + sack(3, 2, 4, 9) * 3 + calm_so_far(6)
+        yield head + calm_so_far(8) + message(5) * 3 + bytes([5, 2, 6, 2, 0, 3, 2]) + sack(3, 5) * 3 + calm_so_far(4)
