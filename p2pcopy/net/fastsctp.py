@@ -231,12 +231,10 @@ class FastSctpTransport(QueueingSctpTransport):
         """The first size bytes of data: datagrams of segment bytes each, the last may be shorter."""
         records, inbound = self._wire.records, self._inbound
         try:
-            for _ in self._opener.feed(data, size, segment):
-                result = inbound.read(records.open, records.opened)
-                if inbound.is_over:
-                    return  # DTLS is not
-                if records.is_over(result):
-                    self._dtls.ended()
+            self._opener.take(data, size, segment)
+            result = inbound.read(self._opener.open, records.opened)
+            if not inbound.is_over and records.is_over(result):  # else DTLS is not
+                self._dtls.ended()
         except Violation:
             self._break()
 

@@ -54,6 +54,11 @@ class Records:
         if lib.BIO_write(self._in, known[0] + start, stop - start) != stop - start:
             raise MemoryError("OpenSSL has no room for what has arrived")
 
+    def feed_record(self, record: bytes, size: int) -> None:
+        """One record, the first size bytes."""
+        if lib.BIO_write(self._in, record, size) != size:
+            raise MemoryError("OpenSSL has no room for what has arrived")
+
     def is_over(self, result: int) -> bool:
         """What open() has returned: does it mean that the session has ended? A record that is damaged or forged does not
         end it (RFC 9147 section 4.5.2); what else OpenSSL complains of does."""

@@ -8,8 +8,8 @@ records that are under way, as who drops datagrams can, and makes the sender do 
 A slice begins with SLICE, then the index of the record's last slice and its own, four bits each, then the record's number in two
 bytes. All slices of a record have one size; what follows the record in the last one means nothing.
 
-What is copied here is copied from one memoryview to another, and all of them are made before: a call into OpenSSL for each slice
-would let go of the interpreter's lock each time, and the threads that read and write files would take it.
+What is joined are memoryviews that were made before, which is the cheapest way to move pieces. OpenSSL could take and give slices
+one by one, but each call lets go of the interpreter's lock, and the threads that read and write files would take it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_SLICE: Final = 2048  # bytes with the header
 MIN_SLICE: Final = 256
 MAX_WAITING: Final = 64  # records that are not whole yet
 MAX_SIZE: Final = 16384  # bytes of a record: OpenSSL reads ahead so far
-ROOM: Final = 65536  # for the datagrams of one burst
+MAX_DATAGRAMS: Final = 64  # of one burst
 _REMEMBERED: Final = 16
 _RECORD_HEADER: Final = 13  # RFC 6347 section 4.1
 _AT_LENGTH: Final = 11
@@ -38,52 +38,48 @@ class Slicer:
     def __init__(self, records: bytearray, first: int = 0) -> None:
         self._records = memoryview(records)
         self._next = first
-        self._datagrams = bytearray(ROOM)
-        self._moves: dict[tuple[int, int, int], list[tuple[memoryview, memoryview]]] = {}
+        self._heads = bytearray(HEADER * MAX_DATAGRAMS)
+        self._plans: dict[tuple[int, int, int], list[memoryview]] = {}
 
-    def cut(self, size: int, count: int, records: int) -> tuple[memoryview, int]:
+    def cut(self, size: int, count: int, records: int) -> tuple[bytes, int]:
         """So many records of size bytes each, in count slices each: datagrams in a row, and their length in bytes; the last one
-        may be shorter. Good until the next call."""
-        step = -(-size // count)
-        segment, total = HEADER + step, count * records
+        may be shorter. At most MAX_DATAGRAMS in all."""
         numbers = range(self._next, self._next + records)
         self._next = numbers.stop
-        end = total * segment
-        datagrams = self._datagrams
-        datagrams[0:end:segment] = _REPEATED[SLICE] * (total // MAX_SLICES) + _REPEATED[SLICE][: total % MAX_SLICES]
-        datagrams[1:end:segment] = _PLACES[count] * records
-        datagrams[2:end:segment] = b"".join([_REPEATED[number >> 8 & 0xFF][:count] for number in numbers])
-        datagrams[3:end:segment] = b"".join([_REPEATED[number & 0xFF][:count] for number in numbers])
-        for room, piece in self._moves.get((size, count, records)) or self._plan(size, count, records):
-            room[:] = piece
-        return memoryview(datagrams)[: end - (count * step - size)], segment
+        end = HEADER * count * records
+        heads = self._heads
+        heads[0:end:HEADER] = bytes((SLICE,)) * (count * records)
+        heads[1:end:HEADER] = _PLACES[count] * records
+        heads[2:end:HEADER] = b"".join([_REPEATED[number >> 8 & 0xFF][:count] for number in numbers])
+        heads[3:end:HEADER] = b"".join([_REPEATED[number & 0xFF][:count] for number in numbers])
+        pieces = self._plans.get((size, count, records)) or self._plan(size, count, records)
+        return b"".join(pieces), HEADER + -(-size // count)
 
-    def _plan(self, size: int, count: int, records: int) -> list[tuple[memoryview, memoryview]]:
-        """Where the slices go, and where they come from."""
+    def _plan(self, size: int, count: int, records: int) -> list[memoryview]:
+        """What the datagrams are made of. All have one size, so in the last slice of a record the next record begins."""
         step = -(-size // count)
-        rooms, moves = memoryview(self._datagrams), []
+        heads = memoryview(self._heads)
+        pieces: list[memoryview] = []
         for record in range(records):
             for index in range(count):
-                room = (record * count + index) * (HEADER + step) + HEADER
-                start, stop = record * size + index * step, record * size + min((index + 1) * step, size)
-                moves.append((rooms[room : room + stop - start], self._records[start:stop]))
-        if len(self._moves) >= _REMEMBERED:
-            self._moves.clear()
-        self._moves[size, count, records] = moves
-        return moves
+                head, start = (record * count + index) * HEADER, record * size + index * step
+                pieces += heads[head : head + HEADER], self._records[start : start + step]
+        pieces[-1] = self._records[(records - 1) * size + (count - 1) * step : records * size]
+        if len(self._plans) >= _REMEMBERED:
+            self._plans.clear()
+        self._plans[size, count, records] = pieces
+        return pieces
 
 
 class Joiner:
-    """Makes records of slices that may come in any order. record: where they are put together."""
+    """Makes records of slices that may come in any order."""
 
     def __init__(self) -> None:
-        self.record = bytearray(MAX_SLICES * MAX_SLICE)
         self._waiting: dict[bytes, list[bytes]] = {}  # by number; b"": that slice is missing
-        self._rooms: dict[int, list[memoryview]] = {}  # in the record, by their size
         self._pieces: dict[tuple[int, int], tuple[bytearray, list[memoryview]]] = {}
 
-    def take(self, data: bytearray, size: int, segment: int) -> Iterator[int]:
-        """Bytes of each record that is whole now: the first ones of record, until the next turn.
+    def take(self, data: bytearray, size: int, segment: int) -> Iterator[tuple[bytes, int]]:
+        """Records that are whole now, each with its length in bytes: what is behind that means nothing.
 
         The first size bytes of data are datagrams of segment bytes each, the last may be shorter, all of which begin with SLICE.
         data: best the same few objects again and again.
@@ -91,28 +87,25 @@ class Joiner:
         if not MIN_SLICE <= segment <= MAX_SLICE:
             return
         columns = Columns(data[1:size:segment], data[2:size:segment], data[3:size:segment])
-        at, total = 0, len(columns.lows)
+        at, total, step = 0, len(columns.lows), segment - HEADER
+        pieces = self._pieces_of(data, segment, total)
         while at < total:
             start = at * segment
             count = columns.in_a_row(at)
-            length = _size(data[start + HEADER : start + HEADER + _RECORD_HEADER]) if count else 0
-            rest = length - (count - 1) * (segment - HEADER)
-            stop = start + count * segment
-            # The last one is copied with what follows the record.
-            is_there = stop - segment + HEADER + rest <= size and stop <= len(data)
-            if count and 0 < rest <= segment - HEADER and is_there:
-                pieces = self._pieces_of(data, segment, at + count)[at : at + count]
-                for room, piece in zip(self._rooms_of(segment - HEADER), pieces, strict=False):
-                    room[:] = piece
+            length = _size(data[start + HEADER : start + HEADER + _RECORD_HEADER])
+            rest = length - (count - 1) * step  # in the last slice
+            if count and 0 < rest <= step and start + (count - 1) * segment + HEADER + rest <= size:
+                record = b"".join(pieces[at : at + count])
                 at += count
             else:
-                length = self._put(bytes(data[start : min(start + segment, size)]))
+                record = self._put(bytes(data[start : min(start + segment, size)]))
+                length = _size(record)
                 at += 1
-            if 0 < length <= MAX_SIZE:
-                yield length
+            if 0 < length <= min(len(record), MAX_SIZE):
+                yield record, length
 
-    def _put(self, datagram: bytes) -> int:
-        """Keep a slice. Returns the bytes of the record when it has become whole, otherwise 0."""
+    def _put(self, datagram: bytes) -> bytes:
+        """Keep a slice. Returns the record when it has become whole, otherwise b""."""
         last, index = divmod(datagram[1], MAX_SLICES)
         number = datagram[2:HEADER]
         pieces = self._waiting.get(number, [])
@@ -124,20 +117,9 @@ class Joiner:
         if index <= last:
             pieces[index] = datagram[HEADER:]
         if not all(pieces):
-            return 0
+            return b""
         del self._waiting[number]
-        record = b"".join(pieces)
-        self.record[: len(record)] = record
-        return _size(record) if _size(record) <= len(record) else 0
-
-    def _rooms_of(self, step: int) -> list[memoryview]:
-        rooms = self._rooms.get(step)
-        if rooms is None:
-            if len(self._rooms) >= _REMEMBERED:
-                self._rooms.clear()
-            view = memoryview(self.record)
-            rooms = self._rooms[step] = [view[at : at + step] for at in range(0, MAX_SLICES * step, step)]
-        return rooms
+        return b"".join(pieces)
 
     def _pieces_of(self, data: bytearray, segment: int, count: int) -> list[memoryview]:
         """Of the datagrams in data, count of them or more, what follows their headers."""
@@ -171,5 +153,5 @@ class Columns(NamedTuple):
 
 
 def _size(record: bytes | bytearray) -> int:
-    """Of a record, by its header."""
+    """Of a record, by its header; 13 for none."""
     return _RECORD_HEADER + int.from_bytes(record[_AT_LENGTH:_RECORD_HEADER], "big")

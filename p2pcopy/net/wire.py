@@ -62,7 +62,8 @@ class PathWire:
         size += self.overhead
         if len(self.records.take()) != size * records:
             raise ConnectionError("OpenSSL gives other records than it has sealed")
-        self._send(*self._slicer.cut(size, count, records))
+        datagrams, segment = self._slicer.cut(size, count, records)
+        self._send(memoryview(datagrams), segment)
 
     def put(self, packet: bytes) -> None:
         """Seal one packet. Raises ConnectionError."""

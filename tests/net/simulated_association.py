@@ -208,8 +208,8 @@ class End:
                 yield from alike
                 continue
             data = list(alike)
-            for length in self.joiner.take(bytearray(b"".join(data)), sum(map(len, data)), len(data[0])):
-                yield bytes(self.joiner.record[_RECORD.size : length])
+            for record, length in self.joiner.take(bytearray(b"".join(data)), sum(map(len, data)), len(data[0])):
+                yield record[_RECORD.size : length]
 
     def _acknowledge(self) -> None:
         for sack in self.inbound.sacks:

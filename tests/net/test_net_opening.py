@@ -48,17 +48,18 @@ class Ends:
         """packets: of one size."""
         sealed = self.seal(packets)
         data, segment = self._slicer.cut(len(sealed) // len(packets), count, len(packets))
-        return [bytes(data[at : at + segment]) for at in range(0, len(data), segment)]
+        return [data[at : at + segment] for at in range(0, len(data), segment)]
 
     def read(self, datagrams: Sequence[bytes]) -> list[bytes]:
         """One batch. The session has not ended."""
         data = b"".join(datagrams)
         self._buffer[: len(data)] = data
+        self.opener.take(self._buffer, len(data), len(datagrams[0]))
         packets = []
-        for _ in self.opener.feed(self._buffer, len(data), len(datagrams[0])):
-            while (size := self.receiver.open()) > 0:
-                packets.append(bytes(self.receiver.opened[:size]))
-            assert not self.receiver.is_over(size)
+        while (size := self.opener.open()) > 0:
+            packets.append(bytes(self.receiver.opened[:size]))
+        assert not self.receiver.is_over(size)
+        assert self.opener.open() <= 0
         return packets
 
     def is_up(self) -> bool:

@@ -63,8 +63,10 @@ class PlainRecords:
         return memoryview(self.sealed)[: len(taken)]
 
     def feed(self, data: bytearray, start: int, stop: int) -> None:
-        whole = bytes(data[start:stop])
-        self._waiting = whole[_RECORD.size :] if whole[:1] == b"\x17" else whole
+        self._waiting = bytes(data[start:stop])
+
+    def feed_record(self, record: bytes, size: int) -> None:
+        self._waiting = record[_RECORD.size : size]
 
     def open(self) -> int:
         packet, self._waiting = self._waiting, b""

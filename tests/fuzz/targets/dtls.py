@@ -3,7 +3,7 @@ neither end it nor get through."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
@@ -64,7 +64,7 @@ class Pair:
         length = len(sealed[0][1])
         self.there.sealed[: records * length] = b"".join(record for _, record in sealed)
         data, segment = self._slicer.cut(length, count, records)
-        return [packet for packet, _ in sealed], [bytes(data[at : at + segment]) for at in range(0, len(data), segment)]
+        return [packet for packet, _ in sealed], [data[at : at + segment] for at in range(0, len(data), segment)]
 
     def forget(self) -> None:
         """Slices that wait: later on their numbers are those of other records."""
@@ -73,20 +73,21 @@ class Pair:
     def opened(self, batch: bytearray) -> list[bytes]:
         """What is given to OpenSSL straight."""
         self.here.feed(batch, 0, len(batch))
-        return self._read()
+        return self._read(self.here.open)
 
     def arrived(self, batch: bytes, segment: int, *, is_roomy: bool) -> list[bytes]:
         """As fastsctp.datagrams() does."""
         buffer = self._buffer if is_roomy else bytearray(batch)
         buffer[: len(batch)] = batch
-        packets = [packet for _ in self._opener.feed(buffer, len(batch), segment) for packet in self._read()]
+        self._opener.take(buffer, len(batch), segment)
+        packets = self._read(self._opener.open)
         waiting = self._opener._joiner._waiting
         assert len(waiting) <= MAX_WAITING
         return packets
 
-    def _read(self) -> list[bytes]:
+    def _read(self, open_next: Callable[[], int]) -> list[bytes]:
         packets = []
-        while (size := self.here.open()) > 0:
+        while (size := open_next()) > 0:
             assert size <= MAX_RECORD
             packets.append(bytes(self.here.opened[:size]))
         assert not self.here.is_over(size)
@@ -125,7 +126,7 @@ def slices(feed: Feed, session: Pair) -> None:
     """Several batches of slices of records, and of anything else of their size."""
     session.forget()
     count = 1 + feed.number(16)
-    size = min(max(feed.choice(_LONG), 250 * count), 1950 * count, 16_000)
+    size = min(max(feed.choice(_LONG), 270 * count), 1950 * count, 16_000)
     packets, datagrams = session.sliced(size, count, 1 + feed.number(min(4, 60_000 // size)))
     segment = len(datagrams[0])
     is_clean = True

@@ -91,7 +91,7 @@ class Wire:
         assert len(sealed[0]) <= MAX_SIZE
         assert segment <= MAX_SLICE
         taken = self._joiner.take(bytearray(data), len(data), segment)
-        assert [bytes(self._joiner.record[:length]) for length in taken] == sealed
+        assert [record[:length] for record, length in taken] == sealed
 
     def _only_chunk(self, packet: bytes) -> packets.Chunk:
         checksum = 0 if self._zero_checksum else WAY.checksum(packet[COMMON_HEADER:])
