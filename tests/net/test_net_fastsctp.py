@@ -17,7 +17,9 @@ from OpenSSL import SSL
 from p2pcopy.errors import ConnectionLost
 from p2pcopy.net import calm, fastsctp
 from p2pcopy.net.fastsctp import MAX_CHUNKS
-from p2pcopy.net.slices import SLICE
+from p2pcopy.net.packets import BEGINS, ENDS
+from p2pcopy.net.runs import RUN
+from p2pcopy.net.slices import MAX_SLICE, MAX_SLICES, MAX_WAITING, SLICE
 
 
 def loses(end: End, *kinds: type[Chunk]) -> None:
@@ -85,6 +87,83 @@ def test_a_malformed_chunk_ends_the_association(chunk: bytes) -> None:
             a.say(chunk)
             await b.inbox.until(closed=1)
             assert b.state == "CLOSED"
+
+    run(story())
+
+
+def run_chunk(tsn: int, step: int, payload: bytes, flags: int = BEGINS | ENDS) -> bytes:
+    body = struct.pack("!LHHLHH", tsn & 0xFFFFFFFF, 1, 0, 53, step, 0) + payload
+    return struct.pack("!BBH", RUN, flags, 4 + len(body)) + body + bytes(-len(body) % 4)
+
+
+@pytest.mark.parametrize(
+    ("step", "payload", "flags"),
+    [
+        (4, b"", 3),
+        (0, b"abcd", 3),
+        (3, b"abcd", 3),
+        (1, bytes(17), 3),
+        (65_535, b"abcd", 3),
+        (4, b"abcdefgh", ENDS),
+        (1000, bytes(16_000), 0),
+    ],
+)
+@pytest.mark.parametrize("more", [b"", bytes(HeartbeatChunk())])
+def test_a_run_that_makes_no_sense_ends_the_association(step: int, payload: bytes, flags: int, more: bytes) -> None:
+    """By itself and among other chunks of a packet, which is another way through the code."""
+
+    async def story() -> None:
+        async with pair() as (a, b):
+            a.say(run_chunk(a.sctp._outbound.next_tsn, step, payload, flags) + more)
+            await b.inbox.until(closed=1)
+            assert b.inbox.data == []
+
+    run(story())
+
+
+def test_runs_with_numbers_of_any_time() -> None:
+    """What is long gone or far off changes nothing, and little of what could be next is kept."""
+
+    async def story() -> None:
+        async with pair() as (a, b):
+            tsn = a.sctp._outbound.next_tsn
+            for offset in (-1 << 31, -70_000, -16, 40, 60_000, 65_530, 70_000, (1 << 31) - 1):
+                a.say(run_chunk(tsn + offset, 900, bytes(14_400)))
+            for number in range(4000):
+                a.say(run_chunk(tsn + 20 * number + 40, 100, bytes(1600)))
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            assert b.sctp._inbound.arrivals.held_bytes <= b.sctp.window
+            a.channel.send_data(b"still there")
+            await b.inbox.until(data=1)
+            assert b.inbox.data[0] == b"still there"
+            assert b.inbox.closed == 0
+
+    run(story())
+
+
+def test_a_flood_of_slices() -> None:
+    """From anybody who knows our address and can take that of the peer."""
+
+    async def story() -> None:
+        async with pair() as (a, b):
+            random = Random(1)
+            for number in range(2000):
+                head = bytes([SLICE, random.randrange(256)]) + (number & 0xFFFF).to_bytes(2, "big")
+                record = struct.pack(
+                    "!BHQH", random.choice([20, 21, 22, 23]), 0xFEFD, 1 << 48, random.randrange(1 << 16)
+                )
+                size = random.choice([300, 1200, 2048])
+                b.wires.receive((head + record).ljust(size, b"\0") * random.randrange(1, 20), size)
+            waiting = b.sctp._opener._joiner._waiting
+            assert (
+                sum(len(piece) for pieces in waiting.values() for piece in pieces)
+                <= MAX_WAITING * MAX_SLICES * MAX_SLICE
+            )
+            a.channel.send_data(b"still there")
+            await b.inbox.until(data=1)
+            assert b.inbox.closed == 0
 
     run(story())
 
