@@ -86,7 +86,7 @@ def test_most_of_what_a_calm_fast_path_carries_is_in_long_records() -> None:
     ids=["a peer that takes none", "with checksums", "a path that loses", "a slow path"],
 )
 def test_when_they_are_not_used(road: Road, options: dict[str, bool]) -> None:
-    clock, a, b = pair(road, **options)
+    clock, a, b = pair(road, None, 1, **options)
     send_all(clock, a, b, [noise(20 * RUN_BYTES)] * 10)
     assert in_long_records(a) <= (300 if road.rate < FAST.rate else 0)  # at most in slow start
 
