@@ -31,7 +31,7 @@ __all__ = ["EVERYTHING", "Offload", "Owner", "UdpSocket", "available", "offload_
 
 Address = tuple[str, int]
 
-READ_AT_ONCE: Final = 128  # datagrams a turn of the event loop; of those that the kernel has put together, more
+READ_AT_ONCE: Final = 256  # datagrams a turn of the event loop; of those that the kernel has put together, more
 MAX_UNSENT: Final = 512 * 1024  # bytes that wait for the system to take them; more are lost, as in any other queue
 BURST: Final = 88  # datagrams: with 1472 bytes each, as many as two calls take
 SMALL_BURST: Final = 16
