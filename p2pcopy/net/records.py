@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
 MAX_RECORD: Final = 16384  # bytes of plain text (RFC 6347 section 4.1, RFC 9147 section 4)
-MAX_SEALED: Final = 70000  # bytes of records that wait to be taken
+MAX_SEALED: Final = 140000  # bytes of records that wait to be taken
 _FEEDERS: Final = 8
 _SPARE: Final = 4096  # OpenSSL wants a little more than the plain text
 

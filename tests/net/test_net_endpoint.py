@@ -128,7 +128,7 @@ def test_what_an_endpoint_says_of_itself() -> None:
     async def story() -> None:
         async with opened() as (endpoint, _), opened(wish=PLAIN) as (other, _):
             assert (endpoint.overhead, endpoint.is_full) == (0, False)
-            assert endpoint.burst == (44 if endpoint.offload.gso else 16)
+            assert endpoint.burst == (88 if endpoint.offload.gso else 16)
             assert endpoint.probe_mtu(True) == (1472 if sys.platform == "linux" else 0)
             assert (other.burst, other.offload.batch, other.offload.why) == (16, False, "switched off")
 

@@ -157,7 +157,7 @@ def test_bursts_arrive_as_they_were_sent(scheme: str, query: str, wish: Offload)
                 lent(ours, verify=False, wish=wish) as (right, inbox),
             ):
                 assert left.overhead == 4
-                assert left.burst == (44 if scheme == "turns" or "tcp" in query or left.offload.gso else 16)
+                assert left.burst == (88 if scheme == "turns" or "tcp" in query or left.offload.gso else 16)
                 largest = 1468 if query == "?transport=udp" and sys.platform == "linux" else 0
                 assert left.probe_mtu(True) == left.probe_mtu(False) == largest
                 while not told.got or not inbox.got:  # until both channels are bound

@@ -188,10 +188,10 @@ def test_bursts_are_cut_and_put_together_by_the_kernel() -> None:
     async def story() -> None:
         async with opened() as (left, _), opened() as (right, owner):
             assert left.offload == right.offload == EVERYTHING
-            assert left.burst == 44
-            left.send_burst(memoryview(b"".join(datagrams(44, 1472))), 1472, where(right))
-            await owner.until(44)
-            assert owner.batches == [(44 * 1472, 1472)]
+            assert left.burst == 88
+            left.send_burst(memoryview(b"".join(datagrams(88, 1472))), 1472, where(right))
+            await owner.until(88)
+            assert owner.batches == [(88 * 1472, 1472)]
         async with opened(wish=replace(EVERYTHING, gso=False)) as (left, _):
             assert (left.offload.gso, left.burst) == (False, 16)
 
