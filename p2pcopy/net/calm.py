@@ -9,28 +9,34 @@ MOST: Final = 640_000
 
 
 class Calm:
-    """Whoever loses what was sent in long records soon after it was calm has to wait twice as long the next time: the path does
-    lose now and then, or somebody on it does not let slices through."""
+    """Whoever loses before long records were used for as long as they were waited for has to wait twice as long the next time: the
+    path does lose now and then, or somebody on it does not let slices through."""
 
     def __init__(self) -> None:
         self._wanted = LEAST
         self._arrived = 0  # packets since the last loss
+        self._used_at: int | None = None  # how many of them before the first long record
 
     @property
     def is_calm(self) -> bool:
         return self._arrived >= self._wanted
+
+    def used(self) -> None:
+        """A long record leaves."""
+        if self._used_at is None:
+            self._used_at = self._arrived
 
     def acknowledged(self, arrived: int, lost: int) -> None:
         """In packets."""
         if not lost:
             self._arrived += arrived
             return
-        if self._arrived >= 4 * self._wanted:
-            self._wanted = LEAST
-        elif self.is_calm:
-            self._wanted = min(2 * self._wanted, MOST)
-        self._arrived = 0
+        if self._used_at is not None:
+            has_lasted = self._arrived - self._used_at >= self._wanted
+            self._wanted = LEAST if has_lasted else min(2 * self._wanted, MOST)
+        self.over()
 
     def over(self) -> None:
         """Nothing comes back any more."""
         self._arrived = 0
+        self._used_at = None

@@ -23,6 +23,7 @@ from aiortc.rtcsctptransport import (
 from aiortc.rtcsctptransport import Chunk as StockChunk
 
 from p2pcopy.net import halves, packets
+from p2pcopy.net.acknowledging import SackTimer
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.dtls import PinnedDtlsTransport
 from p2pcopy.net.inbound import Inbound, Violation
@@ -69,6 +70,7 @@ class FastSctpTransport(QueueingSctpTransport):
         self._wire: PathWire
         self._opener: Opener
         self._inbound: Inbound
+        self._sack_timer: SackTimer
         self._mtu: MtuProbes
         self._pair: Pair | None = None
 
@@ -160,6 +162,7 @@ class FastSctpTransport(QueueingSctpTransport):
             ack_delay=ACK_DELAY_S if self.is_peer_fast else FOREIGN_ACK_DELAY_S,
         )
         self._outbound.on_silence = self._on_silence
+        self._sack_timer = SackTimer(self._acknowledge)
         self._pump = Pump(self._outbound, self._may_send, self._dtls.ended)
         self._mtu = MtuProbes(self._wire, self._outbound, self._send_now, self.on_packet_size)
         self._is_attached = True
@@ -172,6 +175,7 @@ class FastSctpTransport(QueueingSctpTransport):
     def _detach(self) -> None:
         if self._is_attached:
             self._inbound.is_over = True
+            self._sack_timer.stop()
             self._pump.stop()
             self._mtu.stop()
             self._path.take_data(None)
@@ -242,8 +246,9 @@ class FastSctpTransport(QueueingSctpTransport):
         """All that had arrived was handed over."""
         if not self._is_up and self._association_state != self.State.SHUTDOWN_SENT:
             return
-        if self._inbound.has_news:
-            self._inbound.acknowledge()
+        news = self._inbound.unsaid
+        if news and not (self._is_up and self.is_peer_fast and self._sack_timer.may_wait(news)):
+            self._acknowledge()
         self._flush_sacks()
         self._wire.flush()  # what DTLS itself has to say
         self._last_received_tsn = self._inbound.cumulative
@@ -257,6 +262,7 @@ class FastSctpTransport(QueueingSctpTransport):
         self._pump.now()
 
     def _acknowledge(self) -> None:
+        self._sack_timer.told()
         self._inbound.acknowledge()
         self._flush_sacks()
 

@@ -68,9 +68,9 @@ class Inbound:
         return self.arrivals.cumulative
 
     @property
-    def has_news(self) -> bool:
-        """Something has come that the peer was not told of."""
-        return self._unsaid > 0
+    def unsaid(self) -> int:
+        """Packets that have come since the last SACK."""
+        return self._unsaid
 
     def read(self, open_next: Callable[[], int], packet: bytes) -> int:
         """Take packets until there are none; returns what open_next() said last. Raises Violation.

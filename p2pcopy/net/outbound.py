@@ -27,6 +27,7 @@ EARLY_S: Final = 0.0005
 MAX_CREDIT_S: Final = 0.002  # of the rate, that may be made up for after a late timer
 SMALL_BURST: Final = 16
 ZERO_WINDOW_S: Final = 0.2  # between probes of a closed window (RFC 9260 section 6.1 A)
+MIN_RECORDS: Final = 2  # of several packets in a burst: on slower paths they save nothing that is short there
 FEW_RECORDS: Final = 8  # of several packets; where the window has fewer, the loss of one is felt
 FEW: Final = 2  # packets on the way while nothing comes back
 
@@ -173,9 +174,10 @@ class Outbound:
         first, tsn = at // part.size, flight.tsn(flight.next)
         length = self._run_length(part.size)
         records = min(most, len(part.data) // part.size - first) // length if length > 1 else 0
-        if records:
+        if records >= MIN_RECORDS:
             count = records * length
             self._sealer.runs(part, first, records, length, tsn)
+            self._calm.used()
         else:
             count = min(most, part.count - first)
             self._sealer.packets(part, first, count, tsn)

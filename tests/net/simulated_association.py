@@ -196,7 +196,7 @@ class End:
             return len(packet)
 
         self.inbound.read(open_next, cast(bytes, opened))
-        if self.inbound.has_news:
+        if self.inbound.unsaid:
             self.inbound.acknowledge()
         self._acknowledge()
         self.pump()

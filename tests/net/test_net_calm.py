@@ -30,6 +30,7 @@ def test_a_loss_while_calm_doubles_the_wait_up_to_a_bound() -> None:
     calm, waits = Calm(), []
     for _ in range(10):
         waits.append(until_calm(calm))
+        calm.used()
         calm.acknowledged(10, 3)
         assert not calm.is_calm
     assert waits == [min(LEAST << at, MOST) for at in range(10)]
@@ -39,11 +40,20 @@ def test_a_loss_while_calm_doubles_the_wait_up_to_a_bound() -> None:
 
 def test_a_loss_after_a_long_calm_is_chance() -> None:
     calm = Calm()
-    until_calm(calm)
-    calm.acknowledged(0, 1)
-    calm.acknowledged(8 * LEAST, 0)
-    calm.acknowledged(0, 1)
-    assert until_calm(calm) == LEAST
+    for lasting, wait in ((LEAST - 1, 2 * LEAST), (2 * LEAST - 1, 4 * LEAST), (4 * LEAST, LEAST)):
+        until_calm(calm)
+        calm.used()
+        calm.acknowledged(lasting, 0)
+        calm.used()
+        calm.acknowledged(0, 1)
+        assert until_calm(calm) == wait
+
+
+def test_a_loss_where_none_were_used_says_nothing_of_them() -> None:
+    calm = Calm()
+    for _ in range(3):
+        assert until_calm(calm) == LEAST
+        calm.acknowledged(0, 1)
 
 
 def test_after_a_silence_it_is_waited_for_as_long_as_before() -> None:
@@ -58,6 +68,8 @@ def test_after_a_silence_it_is_waited_for_as_long_as_before() -> None:
 def test_the_wait_stays_in_its_bounds(told: list[tuple[int, int]]) -> None:
     calm = Calm()
     for arrived, lost in told:
+        if calm.is_calm and arrived % 2:
+            calm.used()
         calm.acknowledged(arrived, lost)
         assert not (lost and calm.is_calm)
         assert LEAST <= calm._wanted <= MOST
