@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from unittest.mock import patch
 
 from p2pcopy.net import acknowledging
 from p2pcopy.net.acknowledging import FEW, SackTimer
@@ -18,11 +19,8 @@ def told(story: Callable[[SackTimer, list[str]], None], hold_s: float = 0.01) ->
         story(timer, calls)
         await asyncio.sleep(5 * hold_s)
 
-    before, acknowledging.HOLD_S = acknowledging.HOLD_S, hold_s  # type: ignore[misc]
-    try:
+    with patch.object(acknowledging, "HOLD_S", hold_s):
         asyncio.run(body())
-    finally:
-        acknowledging.HOLD_S = before  # type: ignore[misc]
     return calls
 
 
