@@ -4,11 +4,8 @@ import gc
 import sys
 from typing import Final, NoReturn
 
-RARELY: Final = (
-    50_000,
-    20,
-    20,
-)  # next to nothing here is garbage in cycles, and looking for it costs 4 % of a large transfer
+# Next to nothing here is garbage in cycles, and looking for it costs 4 % of a large transfer.
+RARELY: Final = (50_000, 20, 20)
 
 
 def main() -> NoReturn:

@@ -192,7 +192,7 @@ class Controller:
             self._pace()
 
     def timed_out(self, now: float) -> None:
-        """Nothing was acknowledged for a timeout, twice in a row or more often (RFC 9438 section 4.8)."""
+        """Nothing was acknowledged for a timeout, and all that is on the way counts as lost (RFC 9438 section 4.8)."""
         if not self._outage_window:
             self._outage_window = self._plateau = self.window
             self._threshold = max(MIN_WINDOW, BETA * self.window)

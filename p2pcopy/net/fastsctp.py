@@ -2,7 +2,8 @@
 
 The one place that touches RTCSctpTransport's inside for the fast path. What it says on the wire is plain SCTP over DTLS (RFC 8261):
 any WebRTC peer can be on the other side. Extensions: zero checksums (RFC 9653), padding of path MTU probes (RFC 4820), and a
-parameter that tells another p2pcopy that it may acknowledge less often, send more ahead, and cut chunks in two (halves.py).
+parameter that tells another p2pcopy that it may acknowledge less often, send more ahead, cut chunks in two (halves.py), and send
+several packets in a record (runs.py, slices.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from aiortc.rtcsctptransport import (
 )
 from aiortc.rtcsctptransport import Chunk as StockChunk
 
-from p2pcopy.net import halves, packets
+from p2pcopy.net import halves, packets, runs
 from p2pcopy.net.acknowledging import SackTimer
 from p2pcopy.net.connection import IceConnection
 from p2pcopy.net.dtls import PinnedDtlsTransport
@@ -35,7 +36,6 @@ from p2pcopy.net.pairs import Pair
 from p2pcopy.net.pump import Pump
 from p2pcopy.net.queueing import QueueingSctpTransport, run
 from p2pcopy.net.records import Records
-from p2pcopy.net.runs import RUN
 from p2pcopy.net.sctp import MAX_MESSAGE
 from p2pcopy.net.wire import PathWire
 
@@ -50,7 +50,7 @@ BLACK_HOLE_TIMEOUTS: Final = 3
 _ZERO_CHECKSUM: Final = 0x8001  # RFC 9653 section 5.1
 _OVER_DTLS: Final = struct.pack("!L", 1)
 _FAST: Final = 0xBF70  # of our own; its upper bits (10) have others skip it (RFC 9260 section 3.2.1)
-_RUNS: Final = b"\1"  # takes runs, and records in slices
+_RUNS: Final = 1  # of the flags in its body: takes runs, and records in slices
 MAX_CHUNKS: Final = 16  # in one packet: answers to more would be a flood
 
 
@@ -113,7 +113,7 @@ class FastSctpTransport(QueueingSctpTransport):
     def _set_extensions(self, params: list[tuple[int, bytes]]) -> None:
         super()._set_extensions(params)
         params.append((_ZERO_CHECKSUM, _OVER_DTLS))
-        params.append((_FAST, _RUNS))
+        params.append((_FAST, bytes((_RUNS,))))
 
     def _get_extensions(self, params: list[tuple[int, bytes]]) -> None:
         super()._get_extensions(params)
@@ -122,7 +122,7 @@ class FastSctpTransport(QueueingSctpTransport):
                 self._takes_zero_checksum = True
             elif kind == _FAST:
                 self.is_peer_fast = True
-                self._takes_runs = body[:1] == _RUNS
+                self._takes_runs = bool(body and body[0] & _RUNS)
         self.is_peer_fast = bool(self.is_peer_fast)
 
     def _set_state(self, state: RTCSctpTransport.State) -> None:
@@ -247,8 +247,8 @@ class FastSctpTransport(QueueingSctpTransport):
         if not self._is_up and self._association_state != self.State.SHUTDOWN_SENT:
             return
         news = self._inbound.unsaid
-        if news and not (self._is_up and self.is_peer_fast and self._sack_timer.may_wait(news)):
-            self._acknowledge()
+        if news and not (self._may_hold and self._sack_timer.may_wait(news)):
+            self._inbound.acknowledge()
         self._flush_sacks()
         self._wire.flush()  # what DTLS itself has to say
         self._last_received_tsn = self._inbound.cumulative
@@ -258,16 +258,23 @@ class FastSctpTransport(QueueingSctpTransport):
         self.on_progress()
         run(self._agree())
 
+    @property
+    def _may_hold(self) -> bool:
+        """Another p2pcopy need not know of a few packets at once, unless some are missing (RFC 9260 section 6.7)."""
+        return self._is_up and bool(self.is_peer_fast) and not self._inbound.arrivals.has_gaps
+
     def writable(self) -> None:
         self._pump.now()
 
     def _acknowledge(self) -> None:
-        self._sack_timer.told()
         self._inbound.acknowledge()
         self._flush_sacks()
 
     def _flush_sacks(self) -> None:
-        if self._inbound.sacks and self._association_state == self.State.SHUTDOWN_SENT:
+        if not self._inbound.sacks:
+            return
+        self._sack_timer.told()
+        if self._association_state == self.State.SHUTDOWN_SENT:
             self._inbound.sacks.append(bytes(self._shutdown()))
         try:
             self._wire.send_all(map(self._packet, self._inbound.sacks))
@@ -334,7 +341,7 @@ class FastSctpTransport(QueueingSctpTransport):
                 whole = self._halves.take(chunk)
                 if whole is not None:
                     self._take(whole)
-            case kind if kind == RUN:
+            case runs.RUN:
                 self._inbound.run(chunk)
             case packets.HEARTBEAT_ACK:
                 self._mtu.answered(packets.heartbeat_token(chunk))

@@ -37,7 +37,8 @@ _ACK_DELAY_S: Final = 0.05
 class Acknowledged:
     """What a SACK has told, in packets.
 
-    newly: have arrived; lost: count as lost from now on; spurious: counted as lost and were only late. rtt, in s, and rate, in
+    newly: have arrived; lost: count as lost from now on; spurious: counted as lost and were only late; both count those that left
+    together once. rtt, in s, and rate, in
     packets/s: samples. prior: packets delivered when the sampled packet was sent, None if there is no sample; limited: the
     application had no more to send then.
     """
@@ -73,6 +74,7 @@ class Flight:
         self._reordering = Reordering()
         self._first_tsn = first_tsn
         self._status = bytearray()  # of packets oldest to next
+        self._follows = bytearray()  # 1: it left together with the one before
         self._marked = 0  # how many in _status are not OUT
         self._highest = -1  # that has arrived
         self._searched = 0  # packets below were looked at for losses
@@ -104,11 +106,13 @@ class Flight:
 
     # Sending
 
-    def sent(self, count: int, now: float, limited: bool) -> None:
-        """count new packets left. limited: the application had no more, so that what the path does with them says little of it."""
+    def sent(self, count: int, now: float, limited: bool, together: int = 1) -> None:
+        """count new packets left, so many of them together in what is lost as a whole. limited: the application had no more, so
+        that what the path does with them says little of it."""
         self.next += count
         self._rate.sent(self.next, now, not self.in_flight, limited)
         self._status += bytes(count)
+        self._follows += (b"\0" + bytes([1]) * (together - 1)) * (count // together)
         self.in_flight += count
 
     def take_lost(self, limit: int, now: float) -> list[int]:
@@ -164,7 +168,7 @@ class Flight:
 
     def _drop(self, count: int) -> None:
         """The first count packets are done with."""
-        del self._status[:count]
+        del self._status[:count], self._follows[:count]
         self.oldest += count
         self._highest = max(self._highest, self.oldest - 1)
 
@@ -293,31 +297,33 @@ class Flight:
         return min(times, default=None)
 
     def overdue(self, now: float) -> int:
-        """Look for packets that were overtaken too long ago; returns how many count as lost from now on."""
+        """Look for packets that were overtaken too long ago; returns how many count as lost from now on, as `Acknowledged` does."""
         return self._search(now) if self._marked else 0
 
     def _search(self, now: float) -> int:
-        """Packets that were overtaken by too many others, or too long ago, are lost; returns how many."""
+        """Packets that were overtaken by too many others, or too long ago, are lost; returns how many, as `Acknowledged` does."""
         status, oldest, overtaken = self._status, self.oldest, self._overtaken
         self._reordering.calm_down(now, self.round_trip.smoothed or FIRST_RTT_S)
         limit = self._highest - self._reordering.threshold + 1
         wait = self._wait()
         while overtaken and overtaken[0][1] + wait <= now:
             limit = max(limit, overtaken.popleft()[0])
-        lost = 0
+        lost = losses = 0
         stop = limit - oldest
         at = status.find(OUT, max(self._searched - oldest, 0), stop) if stop > 0 else -1
         while at >= 0:
             lost += 1
             status[at] = LOST
-            self._suspects.add(oldest + at)
+            if not self._follows[at]:
+                losses += 1
+                self._suspects.add(oldest + at)
             at = status.find(OUT, at + 1, stop)
         self._marked += lost
         self._searched = max(self._searched, limit)
-        lost += self._search_again(now)
-        self.lost += lost
-        self.in_flight -= lost
-        return lost
+        again = self._search_again(now)
+        self.lost += lost + again
+        self.in_flight -= lost + again
+        return losses + again
 
     def _search_again(self, now: float) -> int:
         """The first ones of the packets that were sent again, in that order, may be lost again."""

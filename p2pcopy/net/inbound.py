@@ -1,6 +1,7 @@
 """What the peer sends in DATA chunks: put in order, made whole messages, acknowledged (RFC 9260 sections 3.3.1, 3.3.4, 6.2).
 
-Without I/O. Packets are taken from a buffer that the record layer fills; what is no plain DATA goes to `other`.
+Without I/O. Packets are taken from a buffer that the record layer fills; what is neither plain DATA nor a plain
+RUN goes to `other`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What goes out in DATA chunks: messages cut into packets, paced, sent again when lost (RFC 9260 sections 6.1, 6.3, 7.2, 6.9).
 
-Without I/O: packets are put into the buffer of a `Wire`. One DATA chunk a packet, and all packets of a burst of one size, so that
-the system can cut a burst itself.
+Without I/O: packets are put into the buffer of a `Wire`. One chunk a packet, DATA or RUN, and all packets of a burst of one size,
+so that the system can cut a burst itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from p2pcopy.net.roundtrip import RoundTrip
 from p2pcopy.net.sealing import Sealer
 
 BASE_PAYLOAD: Final = 1160  # bytes of a message in a packet that goes everywhere: 1225 bytes of UDP with DTLS
-BURSTS_A_TURN: Final = 6  # then others have their turn in the event loop
+BURSTS_A_TURN: Final = 3  # then others have their turn in the event loop
 MIN_BURST: Final = 2
 BURST_S: Final = 0.001  # a burst is at least what the rate gives in this time: the resolution of timers
 EARLY_S: Final = 0.0005
@@ -35,12 +35,12 @@ _M16: Final = 0xFFFF
 
 
 class Outbound:
-    """way: to the peer; next_message: the next one to send, or None; window: the
-    peer's, in bytes; zero_checksum: the peer takes packets without one (RFC 9653); takes_halves: and packets that are too long for
-    the path in two (halves.py); ack_delay: s by which the peer may delay a SACK.
+    """way: to the peer; next_message: the next one to send, or None; window: the peer's, in bytes; zero_checksum: the peer takes
+    packets without one (RFC 9653); takes_halves: and packets that are too long for the path in two (halves.py); takes_runs: and
+    several packets in a long record (runs.py); ack_delay: s by which the peer may delay a SACK.
 
-    on_silence: called when nothing comes back for a second timeout in a row or more, or for one while lost packets wait, with the
-    number of timeouts.
+    on_silence: called when nothing comes back for a second timeout in a row or more, or for one while lost packets wait for room in
+    the window, with the number of timeouts.
     """
 
     def __init__(
@@ -177,12 +177,12 @@ class Outbound:
         if records >= MIN_RECORDS:
             count = records * length
             self._sealer.runs(part, first, records, length, tsn)
-            self._calm.used()
+            self._calm.used(flight.next + count)
         else:
-            count = min(most, part.count - first)
+            count, length = min(most, part.count - first), 1
             self._sealer.packets(part, first, count, tsn)
             self._wire.flush(DATA_HEADER + part.size)
-        flight.sent(count, now, self._limited)
+        flight.sent(count, now, self._limited, length)
         self._limited = False
         self._at = at + count * part.size
         if self._at >= len(part.data):
@@ -192,7 +192,7 @@ class Outbound:
 
     def _run_length(self, size: int) -> int:
         """Packets of size bytes of a message in a record; less than 2: records of several are of no use now."""
-        if not self._takes_runs or not self._calm.is_calm:
+        if not self._takes_runs or not self._calm.allows(self.flight.oldest):
             return 0
         length = self._sealer.run_length(size, self._wire.burst)
         return length if length * FEW_RECORDS <= self.controller.window else 0
@@ -287,8 +287,9 @@ class Outbound:
         """Nothing was acknowledged until the deadline: first two packets are sent again, then all count as lost. So they do at once
         where lost ones wait for room in the window: those would be sent instead of the two, and tell nothing of the others."""
         flight = self.flight
+        has_no_room = flight.has_lost and flight.in_flight >= int(self.controller.window) and not self._wire.is_full
         self._timeouts += 1
-        if self._timeouts == 1 and not flight.has_lost:
+        if self._timeouts == 1 and not has_no_room:
             self._must_probe = flight.timed_out_once() > 0
         else:
             flight.timed_out()
@@ -305,6 +306,7 @@ class Outbound:
         """The same path answers again: what was on it is lost, and its samples are void."""
         if self.round_trip.smoothed is not None:
             self.controller.restart(now)
+        self._calm.over()
         self._start_again(now)
 
     def path_answers(self) -> None:

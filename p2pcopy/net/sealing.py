@@ -12,8 +12,9 @@ from p2pcopy.net.halves import halves
 from p2pcopy.net.messages import Part, Wire
 from p2pcopy.net.packets import COMMON_HEADER, DATA, DATA_HEADER, Way
 from p2pcopy.net.runs import MAX_TSNS, RUN, RUN_HEADER, pack_run
+from p2pcopy.net.slices import MAX_SIZE
 
-MAX_RUN: Final = 16256  # bytes of a packet: what DTLS makes of it must be at most slices.MAX_SIZE
+MAX_RUN: Final = MAX_SIZE - 128  # bytes of a packet: DTLS adds some
 _M32: Final = 0xFFFFFFFF
 _pack_data: Final = struct.Struct("!HHLLBBHLHHL").pack_into
 _pack_chunk: Final = struct.Struct("!BBHLHHL").pack
@@ -69,8 +70,8 @@ class Sealer:
     @staticmethod
     def run_length(size: int, burst: int) -> int:
         """Packets of size bytes of a message that are best put into one record, so that a burst consists of such records."""
-        longest = min(MAX_TSNS, (MAX_RUN - RUN_HEADER) // size)
-        return burst // -(-burst // longest) if longest else 0
+        longest = min(MAX_TSNS, (MAX_RUN - RUN_HEADER) // size, burst)
+        return next((length for length in range(longest, 1, -1) if burst % length == 0), 0)
 
     def runs(self, part: Part, index: int, records: int, length: int, tsn: int) -> None:
         """Send length whole packets of a part in each of so many records. Only to who takes packets without a checksum."""

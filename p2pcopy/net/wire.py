@@ -23,7 +23,7 @@ class Paths(Protocol):
 
 
 class PathWire:
-    """outbound.Wire. overhead: bytes that a record adds, known after measure()."""
+    """messages.Wire. overhead: bytes that a record adds, known after measure()."""
 
     def __init__(self, records: Records, paths: Paths) -> None:
         self.records = records

@@ -31,14 +31,14 @@ BINARY = 53
 class Packets:
     """outbound.Wire that keeps what is sealed until it is flushed."""
 
-    def __init__(self, burst: int = 44) -> None:
+    def __init__(self, burst: int = 88) -> None:
         self.plain = bytearray(16384)
         self.burst = burst
         self.is_full = False
         self.sealed: list[bytes] = []
         self.sent: list[bytes] = []
         self.long_records: list[int] = []  # of how many packets of a message each
-        self._records = bytearray(70_000)
+        self._records = bytearray(140_000)
         self._slicer = Slicer(self._records, first=0xFFF0)
 
     def seal(self, size: int) -> int:
@@ -78,7 +78,7 @@ class End:
     takes_runs: bool = True
     narrow: bool = False
     is_lost: Callable[[bytes], bool] = lambda packet: False
-    sack_every: int = 64
+    sack_every: int = 512
     first_tsn: int = 0xFFFFFF00
     got: list[tuple[int, bytes]] = field(default_factory=list)
     sent_packets: int = 0

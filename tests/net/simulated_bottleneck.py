@@ -25,7 +25,7 @@ PACKET = 1500  # bytes on the wire
 MBIT = 125_000.0  # bytes/s
 REORDERING = 3  # packets that overtake one that is not lost yet
 BATCH_S = 0.0005  # a receiver of ours answers this long after the first packet that waits
-LARGEST_BURST = 44
+LARGEST_BURST = 88
 TIMER_S = 0.001
 START_WITHIN_S = 0.05  # flows of a case that start together
 

@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from unittest.mock import patch
 
 from p2pcopy.net import acknowledging
 from p2pcopy.net.acknowledging import FEW, SackTimer
 
-
-def told(story: Callable[[SackTimer, list[str]], None], hold_s: float = 0.01) -> list[str]:
-    """What the timer calls for, until some time after the story."""
-    calls: list[str] = []
-
-    async def body() -> None:
-        timer = SackTimer(lambda: calls.append("due"))
-        story(timer, calls)
-        await asyncio.sleep(5 * hold_s)
-
-    with patch.object(acknowledging, "HOLD_S", hold_s):
-        asyncio.run(body())
-    return calls
+LONG_S = 60.0
 
 
 def test_few_packets_soon_after_a_sack_wait_for_one_timer() -> None:
-    def story(timer: SackTimer, calls: list[str]) -> None:
-        assert not timer.may_wait(1)  # there was none before
+    async def story() -> None:
+        due: asyncio.Queue[str] = asyncio.Queue()
+        timer = SackTimer(lambda: due.put_nowait("due"))
+        with patch.object(acknowledging, "HOLD_S", LONG_S):
+            assert not timer.may_wait(1)  # there was none before
+            timer.told()
+            assert timer.may_wait(1)
+            first = timer._timer
+            assert timer.may_wait(FEW - 1)
+            assert timer._timer is first
+            assert not timer.may_wait(FEW)
         timer.told()
-        assert timer.may_wait(1)
-        assert timer.may_wait(FEW - 1)
-        assert not timer.may_wait(FEW)
-        assert calls == []
+        with patch.object(acknowledging, "HOLD_S", 0.05):
+            if timer.may_wait(1):  # or else the machine has slept so long
+                assert await asyncio.wait_for(due.get(), 10) == "due"
 
-    assert told(story) == ["due"]
+    asyncio.run(story())
 
 
 def test_nothing_is_due_after_a_sack_or_the_end() -> None:
-    def story(timer: SackTimer, calls: list[str]) -> None:
-        timer.told()
-        assert timer.may_wait(1)
-        timer.told()
-        assert timer.may_wait(1)
-        timer.stop()
+    async def story() -> None:
+        timer = SackTimer(lambda: None)
+        with patch.object(acknowledging, "HOLD_S", LONG_S):
+            for end in (timer.told, timer.stop):
+                timer.told()
+                assert timer.may_wait(1)
+                held = timer._timer
+                assert held is not None
+                end()
+                assert held.cancelled()
+                assert timer._timer is None
 
-    assert told(story) == []
+    asyncio.run(story())

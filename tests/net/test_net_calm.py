@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from p2pcopy.net.calm import LEAST, MOST, Calm
 
+END = 88  # number of the first packet behind a trial, which has arrived
+
 
 def until_calm(calm: Calm) -> int:
     """Packets that have to arrive before."""
     count = 0
-    while not calm.is_calm:
+    while not calm.allows(END):
         calm.acknowledged(100, 0)
         count += 100
     return count
@@ -21,7 +23,7 @@ def test_a_path_is_calm_when_enough_has_arrived_without_a_loss() -> None:
     calm = Calm()
     for _ in range(5):
         calm.acknowledged(LEAST - 1, 0)
-        assert not calm.is_calm
+        assert not calm.allows(END)
         calm.acknowledged(500, 1)
     assert until_calm(calm) == LEAST
 
@@ -30,9 +32,9 @@ def test_a_loss_while_calm_doubles_the_wait_up_to_a_bound() -> None:
     calm, waits = Calm(), []
     for _ in range(10):
         waits.append(until_calm(calm))
-        calm.used()
+        calm.used(END)
         calm.acknowledged(10, 3)
-        assert not calm.is_calm
+        assert not calm.allows(END)
     assert waits == [min(LEAST << at, MOST) for at in range(10)]
     calm.acknowledged(0, 1)  # what was lost with it
     assert until_calm(calm) == MOST
@@ -42,9 +44,9 @@ def test_a_loss_after_a_long_calm_is_chance() -> None:
     calm = Calm()
     for lasting, wait in ((LEAST - 1, 2 * LEAST), (2 * LEAST - 1, 4 * LEAST), (4 * LEAST, LEAST)):
         until_calm(calm)
-        calm.used()
+        calm.used(END)
         calm.acknowledged(lasting, 0)
-        calm.used()
+        calm.used(END)
         calm.acknowledged(0, 1)
         assert until_calm(calm) == wait
 
@@ -60,7 +62,7 @@ def test_after_a_silence_it_is_waited_for_as_long_as_before() -> None:
     calm = Calm()
     until_calm(calm)
     calm.over()
-    assert not calm.is_calm
+    assert not calm.allows(END)
     assert until_calm(calm) == LEAST
 
 
@@ -68,8 +70,21 @@ def test_after_a_silence_it_is_waited_for_as_long_as_before() -> None:
 def test_the_wait_stays_in_its_bounds(told: list[tuple[int, int]]) -> None:
     calm = Calm()
     for arrived, lost in told:
-        if calm.is_calm and arrived % 2:
-            calm.used()
+        if calm.allows(END) and arrived % 2:
+            calm.used(END)
         calm.acknowledged(arrived, lost)
-        assert not (lost and calm.is_calm)
+        assert not (lost and calm.allows(END))
         assert LEAST <= calm._wanted <= MOST
+
+
+def test_the_first_long_records_have_to_arrive_before_there_are_more() -> None:
+    calm = Calm()
+    calm.acknowledged(LEAST, 0)
+    for end in (END, END + 88):
+        assert calm.allows(0)
+        calm.used(end)
+        calm.used(end + 1000)
+        assert not calm.allows(end - 1)
+        assert calm.allows(end)
+        calm.acknowledged(0, 1)
+        calm.acknowledged(8 * LEAST, 0)

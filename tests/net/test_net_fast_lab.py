@@ -242,8 +242,8 @@ async def left_behind() -> tuple[list[Any], int]:
 def has_ended(side: Side) -> bool:
     """The association neither gets nor sends anything any more."""
     sctp: Any = side.peer._sctp
-    timers = (sctp._pump._next, sctp._pump._timer, sctp._mtu._timer)
-    return side.peer._ice._sink is None and timers == (None, None, None)
+    timers = (sctp._pump._next, sctp._pump._timer, sctp._mtu._timer, sctp._sack_timer._timer)
+    return side.peer._ice._sink is None and timers == (None,) * 4
 
 
 @public

@@ -310,9 +310,24 @@ def test_a_peer_that_does_not_know_them_gets_no_long_records(monkeypatch: pytest
                 a.channel.send_data(bytes(200_000))
             await b.inbox.until(data=8)
             assert a.sctp.is_peer_fast
+            assert not a.sctp._outbound._takes_runs
+            assert b.sctp._outbound._takes_runs
 
     run(story())
     assert SLICE not in kinds
+
+
+def test_only_another_p2pcopy_waits_for_sacks() -> None:
+    async def story() -> None:
+        async with pair() as (a, b):
+            b.sctp.is_peer_fast = False
+            assert (a.sctp._may_hold, b.sctp._may_hold) == (True, False)
+            a.sctp._inbound.arrivals.has_gaps = True
+            missing = a.sctp._may_hold
+            a.sctp._inbound.arrivals.has_gaps = False
+            assert not missing
+
+    run(story())
 
 
 def test_openssl_that_gives_other_records_than_it_has_sealed_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -624,3 +624,23 @@ def test_everything_arrives_in_order_on_any_path(
     assert path.delivered == list(range(300))
     assert all(before < after for before, after in pairwise(path.delivered))
     assert plus(first_tsn, 299) == path.arrivals.cumulative
+
+
+# Packets that left together
+
+
+def test_what_left_together_is_lost_once_and_late_once() -> None:
+    flight = Flight(FIRST_TSN, 0.0)
+    flight.sent(44, 0.0, False, 11)
+    flight.sent(20, 0.0, False)
+    told = sack(flight, 10, (22, 63))  # the second of four is missing
+    assert (told.newly, told.lost, flight.lost) == (53, 1, 11)
+    told = sack(flight, 63, now=RTT * 1.1)
+    assert (told.newly, told.spurious, flight.lost) == (11, 1, 0)
+
+
+def test_what_left_by_itself_counts_by_itself() -> None:
+    flight = flight_of(64)
+    told = sack(flight, 10, (22, 63))
+    assert (told.lost, flight.lost) == (11, 11)
+    assert sack(flight, 63, now=RTT * 1.1).spurious == 11

@@ -49,7 +49,7 @@ class PlainRecords:
     def __init__(self, session: object) -> None:
         self.plain = bytearray(16384)
         self.opened = Buffer(20480)
-        self.sealed = bytearray(70000)
+        self.sealed = bytearray(140000)
         self._sealed = bytearray()
         self._waiting = b""
 
