@@ -15,11 +15,23 @@ from memory_pair import End, pair
 from OpenSSL import SSL
 
 from p2pcopy.errors import ConnectionLost
-from p2pcopy.net import calm, fastsctp
+from p2pcopy.net import calm, fastsctp, outbound
 from p2pcopy.net.fastsctp import MAX_CHUNKS
 from p2pcopy.net.packets import BEGINS, ENDS
 from p2pcopy.net.runs import RUN
 from p2pcopy.net.slices import MAX_SLICE, MAX_SLICES, MAX_WAITING, SLICE
+
+
+@pytest.fixture
+def long_records_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast this machine is at the moment."""
+    for module, name, value in (
+        (calm, "LEAST", 50),
+        (calm, "MOST", 50),
+        (outbound, "BURST_S", 1.0),
+        (outbound, "FEW_RECORDS", 1),
+    ):
+        monkeypatch.setattr(module, name, value)
 
 
 def loses(end: End, *kinds: type[Chunk]) -> None:
@@ -257,10 +269,9 @@ def test_the_path_is_back_after_the_end() -> None:
 
 @pytest.mark.parametrize("in_batches", [True, False])
 @pytest.mark.parametrize("loss", [0, 0.02])
-def test_long_records_carry_what_is_sent(in_batches: bool, loss: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("long_records_soon")
+def test_long_records_carry_what_is_sent(in_batches: bool, loss: float) -> None:
     """In slices of a datagram each, both ways; of those that get lost the packets come once more."""
-    monkeypatch.setattr(calm, "LEAST", 50)
-    monkeypatch.setattr(calm, "MOST", 50)
     random = Random(1)
 
     async def story() -> None:
@@ -275,7 +286,7 @@ def test_long_records_carry_what_is_sent(in_batches: bool, loss: float, monkeypa
 
                 end.wires.is_lost, end.wires.in_batches = is_lost, in_batches
             messages: list[bytes] = []
-            while min(slices.values()) < 100:  # how soon depends on the time that all of this takes
+            while min(slices.values()) < 100:
                 for _ in range(8):
                     messages.append(random.randbytes(a.sctp.message_size - len(messages)))
                     a.channel.send_data(messages[-1])
@@ -289,9 +300,9 @@ def test_long_records_carry_what_is_sent(in_batches: bool, loss: float, monkeypa
     run(story())
 
 
-def test_a_peer_that_does_not_know_them_gets_no_long_records(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("long_records_soon")
+def test_a_peer_that_does_not_know_them_gets_no_long_records() -> None:
     """One of an earlier version says that it is fast, and no more."""
-    monkeypatch.setattr(calm, "LEAST", 50)
     kinds: set[int] = set()
 
     def is_lost(datagram: bytes) -> bool:
@@ -330,9 +341,8 @@ def test_only_another_p2pcopy_waits_for_sacks() -> None:
     run(story())
 
 
-def test_openssl_that_gives_other_records_than_it_has_sealed_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calm, "LEAST", 50)
-
+@pytest.mark.usefixtures("long_records_soon")
+def test_openssl_that_gives_other_records_than_it_has_sealed_ends_the_session() -> None:
     async def story() -> None:
         async with pair() as (a, b):
 
