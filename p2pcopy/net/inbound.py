@@ -110,7 +110,7 @@ class Inbound:
                         self.acknowledge()
                     continue
                 if kind == RUN and its_tag == tag and not checksum and end == size and not arrivals.has_gaps:
-                    count = tsns(size - RUN_HEADER, unpack_step(packet, COMMON_HEADER)[0]) if size > RUN_HEADER else 0
+                    count = tsns(size - RUN_HEADER, unpack_step(packet, COMMON_HEADER)[0])
                     if count and tsn == (cumulative + 1) & _M32:
                         unsaid += count
                         arrivals.cumulative = cumulative = (cumulative + count) & _M32

@@ -60,6 +60,15 @@ def send_all(clock: Clock, a: End, b: End, blocks: list[bytes]) -> None:
     assert [message for _, message in b.got[before:]] == blocks
 
 
+def in_use() -> tuple[Clock, End, End, int]:
+    """Two ends on a path that has become calm, and how many packets were sent in long records already."""
+    clock, a, b = pair(FAST)
+    send_all(clock, a, b, [noise(20 * RUN_BYTES)] * 2)
+    before = in_long_records(a)
+    assert before
+    return clock, a, b, before
+
+
 # When they are used
 
 
@@ -92,10 +101,7 @@ def test_when_they_are_not_used(road: Road, options: dict[str, bool]) -> None:
 
 @pytest.mark.usefixtures("calm_soon")
 def test_where_the_window_is_small_one_would_be_too_much_of_it() -> None:
-    clock, a, b = pair(FAST)
-    send_all(clock, a, b, [noise(20 * RUN_BYTES)] * 2)
-    before = in_long_records(a)
-    assert before
+    _, a, _, before = in_use()
     a.outbound.controller.window = 80.0
     a.send(noise(5 * RUN_BYTES))
     assert in_long_records(a) == before
@@ -112,10 +118,7 @@ def test_a_burst_consists_of_them(burst: int) -> None:
 
 @pytest.mark.usefixtures("calm_soon")
 def test_another_path_has_to_be_calm_again() -> None:
-    clock, a, b = pair(FAST)
-    send_all(clock, a, b, [noise(20 * RUN_BYTES)] * 2)
-    before = in_long_records(a)
-    assert before
+    clock, a, b, before = in_use()
     a.outbound.new_path(clock.now)
     a.send(noise(20 * RUN_BYTES))
     assert in_long_records(a) == before
@@ -196,10 +199,7 @@ def test_a_path_that_swallows_slices_is_tried_ever_more_rarely() -> None:
 @pytest.mark.usefixtures("calm_soon")
 def test_losses_that_a_timer_finds_count() -> None:
     """Of two packets each time the first is lost: too few overtake it for the SACK to tell."""
-    clock, a, b = pair(FAST)
-    send_all(clock, a, b, [noise(20 * RUN_BYTES)] * 2)
-    before = in_long_records(a)
-    assert before
+    clock, a, b, before = in_use()
     lost: list[bytes] = []
 
     def is_lost(packet: bytes) -> bool:
